@@ -1,0 +1,111 @@
+"""The cohort table: dtypes, schema, and the bundle of tables that a reader returns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import pandas as pd
+import pandera.pandas as pa
+
+from immunocast.cohort.vocabulary import MEASURED_SUFFIX, VOCABULARY, Column
+
+#: dtype in which each kind is stored: floats carry NaN, integers and flags are nullable.
+DTYPES = {"number": "float64", "integer": "Int64", "binary": "Int64", "category": "str", "text": "str"}
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Where a cohort table comes from; it travels into the manifest, the report and MLflow.
+
+    Attributes
+    ----------
+    name : name of the cohort configuration, e.g. "loris".
+    synthetic : True where no patient exists; every artifact then says so.
+    source : citation or generator version.
+    digest : SHA-256 of the source file, or of the generator's settings.
+    view : "analysis", or "as_published" (reproduction only).
+    licence : licence or terms of the source.
+    notes : corrections and caveats by cohort, as sentences.
+    """
+
+    name: str
+    synthetic: bool
+    source: str
+    digest: str
+    view: str = "analysis"
+    licence: str = ""
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class CohortTables:
+    """What a reader returns.
+
+    `truth` is None for real cohorts; for synthetic ones it holds one row a patient (patient_id, p_response
+    and effects) and is kept away from models. `checks` has the columns of the checks table.
+    """
+
+    cohort: pd.DataFrame
+    provenance: Provenance
+    truth: pd.DataFrame | None = None
+    checks: list[dict[str, Any]] = field(default_factory=list)
+
+
+def _pandera_column(column: Column) -> pa.Column:
+    checks = []
+    if column.low is not None:
+        checks.append(pa.Check.ge(column.low))
+    if column.high is not None:
+        checks.append(pa.Check.le(column.high))
+    if column.kind == "binary":
+        checks.append(pa.Check.isin([0, 1]))
+    if column.categories:
+        checks.append(pa.Check.isin(list(column.categories)))
+    required = column.role == "key"
+    return pa.Column(DTYPES[column.kind], checks, nullable=not required, required=required)
+
+
+#: Keys are required, all else optional; columns outside the vocabulary are refused, measured-flags apart.
+COHORT_SCHEMA = pa.DataFrameSchema(
+    {
+        **{name: _pandera_column(column) for name, column in VOCABULARY.items()},
+        rf"^.+{MEASURED_SUFFIX}$": pa.Column(
+            "Int64", pa.Check.isin([0, 1]), nullable=True, required=False, regex=True
+        ),
+    },
+    unique=["patient_id"],
+    strict=True,
+    name="cohort",
+)
+
+
+def to_cohort_table(frame: pd.DataFrame) -> pd.DataFrame:
+    """Bring a frame into the stored dtypes and the vocabulary's column order.
+
+    Parameters
+    ----------
+    frame : one row a patient, columns of the vocabulary (any subset with the keys) and measured-flags.
+        `person_id` defaults to `patient_id`.
+
+    Returns
+    -------
+    A new frame that satisfies `COHORT_SCHEMA`, index 0..n-1.
+
+    Raises
+    ------
+    pandera.errors.SchemaErrors
+        Where values break the schema. Readers report users' mistakes before they come here.
+    """
+    frame = frame.copy()
+    if "person_id" not in frame:
+        frame["person_id"] = frame["patient_id"]
+    known = [name for name in VOCABULARY if name in frame]
+    flags = sorted(c for c in frame if str(c).endswith(MEASURED_SUFFIX))
+    other = [c for c in frame if c not in VOCABULARY and c not in flags]
+    typed = {
+        **{c: frame[c].astype(DTYPES[VOCABULARY[c].kind]) for c in known},
+        **{c: frame[c].astype("Int64") for c in flags},
+        **{c: frame[c] for c in other},
+    }
+    return COHORT_SCHEMA.validate(pd.DataFrame(typed).reset_index(drop=True), lazy=True)

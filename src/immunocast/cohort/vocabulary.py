@@ -1,0 +1,162 @@
+"""The vocabulary: every column that a cohort table may have, with unit, range and role.
+
+A column that is not listed here does not enter a cohort table; a reader maps source columns to these names.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Kind = Literal["number", "integer", "binary", "category", "text"]
+Role = Literal["key", "design", "feature", "outcome"]
+Block = Literal["pdl1", "dna", "rna", "blood", "clinical", ""]
+
+TUMOR_TYPES = (
+    "NSCLC",
+    "Renal",
+    "Melanoma",
+    "Head & Neck",
+    "Bladder",
+    "Sarcoma",
+    "Gastric",
+    "Colorectal",
+    "Endometrial",
+    "Hepatobiliary",
+    "SCLC",
+    "Esophageal",
+    "Pancreatic",
+    "Mesothelioma",
+    "Breast",
+    "Ovarian",
+    "Other",
+)
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of the vocabulary.
+
+    Attributes
+    ----------
+    name : standard name, used in every table.
+    kind : how values are stored. "binary" is 0/1, nullable.
+    role : "feature" columns may enter a model; "key", "design" and "outcome" columns never do.
+    unit : unit of the stored values, "" for none.
+    low, high : closed range outside of which a value is an error, None for no bound.
+    categories : the allowed values of a category.
+    block : the assay that yields it (features only).
+    label : how figures and reports call it.
+    """
+
+    name: str
+    kind: Kind
+    role: Role
+    label: str
+    unit: str = ""
+    low: float | None = None
+    high: float | None = None
+    categories: tuple[str, ...] = ()
+    block: Block = ""
+
+
+def _feature(name: str, kind: Kind, block: Block, label: str, **more) -> Column:
+    return Column(name, kind, "feature", label, block=block, **more)
+
+
+_COLUMNS = (
+    # keys and design
+    Column("patient_id", "text", "key", "Patient"),
+    Column("cohort_id", "text", "key", "Cohort"),
+    Column("person_id", "text", "key", "Person"),
+    Column("treatment_start_year", "integer", "design", "Year of treatment start", low=1990, high=2100),
+    Column("arm", "category", "design", "Arm", categories=("ici", "control")),
+    Column("site_id", "text", "design", "Site"),
+    Column("ancestry", "text", "design", "Ancestry"),
+    Column("regimen", "text", "design", "Regimen"),
+    Column("tmb_panel", "text", "design", "TMB panel"),
+    Column("pdl1_assay", "category", "design", "PD-L1 assay", categories=("22C3", "28-8", "SP263", "SP142")),
+    # PD-L1
+    _feature("pdl1_tps", "number", "pdl1", "PD-L1 TPS", unit="%", low=0, high=100),
+    _feature("pdl1_cps", "number", "pdl1", "PD-L1 CPS", low=0, high=100),
+    _feature("pdl1_ic", "category", "pdl1", "PD-L1 IC class", categories=("IC0", "IC1", "IC2+")),
+    _feature("pdl1_tc", "category", "pdl1", "PD-L1 TC class", categories=("TC0", "TC1", "TC2+")),
+    # DNA
+    _feature("tmb_mut_mb", "number", "dna", "TMB", unit="mut/Mb", low=0, high=2000),
+    _feature("mutation_count", "integer", "dna", "Mutation count", low=0, high=200_000),
+    _feature("btmb_count", "integer", "dna", "Blood TMB count", low=0, high=5_000),
+    _feature("fcna", "number", "dna", "Copy-number altered fraction", low=0, high=1),
+    _feature("msi_status", "category", "dna", "Microsatellite status", categories=("MSI-H", "MSS")),
+    _feature("hla_loh", "binary", "dna", "HLA loss of heterozygosity"),
+    _feature("hed", "number", "dna", "HLA evolutionary divergence", low=0, high=30),
+    _feature("neoantigen_mut_mb", "number", "dna", "Neoantigen burden", unit="1/Mb", low=0, high=5000),
+    # RNA
+    _feature("gep_score", "number", "rna", "T-cell-inflamed GEP"),
+    _feature("cyt_score", "number", "rna", "Cytolytic activity"),
+    _feature("ifng_score", "number", "rna", "IFN-gamma signature"),
+    _feature("tgfb_score", "number", "rna", "TGF-beta signature"),
+    _feature(
+        "immune_phenotype",
+        "category",
+        "rna",
+        "Immune phenotype",
+        categories=("inflamed", "excluded", "desert"),
+    ),
+    # blood and host inflammation
+    _feature("nlr", "number", "blood", "NLR", low=0, high=300),
+    _feature("dnlr", "number", "blood", "dNLR", low=0, high=300),
+    _feature("plr", "number", "blood", "PLR", low=0, high=20_000),
+    _feature("sii", "number", "blood", "SII", unit="10^9/L", low=0, high=100_000),
+    _feature("albumin_g_dl", "number", "blood", "Albumin", unit="g/dL", low=0.5, high=7),
+    _feature("ldh_uln", "number", "blood", "LDH", unit="x ULN", low=0, high=100),
+    _feature("crp_mg_l", "number", "blood", "CRP", unit="mg/L", low=0, high=1000),
+    _feature("hemoglobin_g_dl", "number", "blood", "Haemoglobin", unit="g/dL", low=2, high=25),
+    _feature("platelets_10e9_l", "number", "blood", "Platelets", unit="10^9/L", low=1, high=3000),
+    # clinical
+    _feature("tumor_type", "category", "clinical", "Tumour type", categories=TUMOR_TYPES),
+    # "I-III" where a source only tells metastatic from not
+    _feature("stage", "category", "clinical", "Stage", categories=("I", "II", "III", "IV", "I-III")),
+    _feature("age_years", "number", "clinical", "Age", unit="years", low=0, high=110),
+    _feature("sex", "category", "clinical", "Sex", categories=("female", "male")),
+    _feature("bmi_kg_m2", "number", "clinical", "BMI", unit="kg/m2", low=8, high=100),
+    _feature("ecog", "integer", "clinical", "ECOG performance status", low=0, high=4),
+    _feature("prior_systemic_therapy", "binary", "clinical", "Prior systemic therapy"),
+    _feature("line_of_therapy", "integer", "clinical", "Line of therapy", low=1, high=20),
+    _feature(
+        "drug_class",
+        "category",
+        "clinical",
+        "Drug class",
+        # "pd1_or_pdl1" where a source does not tell the two apart
+        categories=("pd1_or_pdl1", "pd1", "pdl1", "ctla4", "pd1_ctla4", "chemo_io", "none"),
+    ),
+    _feature("smoker", "binary", "clinical", "Ever smoked"),
+    _feature("pack_years", "number", "clinical", "Pack-years", low=0, high=400),
+    _feature("antibiotics_60d", "binary", "clinical", "Antibiotics within 60 days"),
+    # outcomes
+    Column("bor", "category", "outcome", "Best overall response", categories=("CR", "PR", "SD", "PD", "NE")),
+    Column("responder", "binary", "outcome", "Objective response (CR/PR)"),
+    Column("pfs_months", "number", "outcome", "PFS", unit="months", low=0, high=400),
+    Column("pfs_event", "binary", "outcome", "PFS event"),
+    Column("os_months", "number", "outcome", "OS", unit="months", low=0, high=400),
+    Column("os_event", "binary", "outcome", "OS event"),
+)
+
+VOCABULARY: dict[str, Column] = {c.name: c for c in _COLUMNS}
+FEATURES: tuple[str, ...] = tuple(c.name for c in _COLUMNS if c.role == "feature")
+OUTCOMES: tuple[str, ...] = tuple(c.name for c in _COLUMNS if c.role == "outcome")
+
+#: Suffix of the flag that is 0 where a value was imputed by whoever published the file, 1 where it was measured.
+MEASURED_SUFFIX = "_measured"
+
+
+def label(name: str) -> str:
+    """Label of a column with its unit, as figures show it.
+
+    >>> label("tmb_mut_mb")
+    'TMB (mut/Mb)'
+    """
+    column = VOCABULARY.get(name)
+    if column is None:
+        return name
+    return f"{column.label} ({column.unit})" if column.unit else column.label

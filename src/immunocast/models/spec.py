@@ -1,0 +1,69 @@
+"""ModelSpec: what a model needs and where it comes from.
+
+Routing, assay reporting, fair comparison, SHAP dispatch and the model card all read it, so that nobody has
+to ask of what class a model is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, Protocol, runtime_checkable
+
+Explainer = Literal["linear", "xgboost", "tree", "none"]
+OutputScale = Literal["log-odds", "probability"]
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """What a model needs and where it comes from.
+
+    Attributes
+    ----------
+    required : columns without which the model abstains.
+    optional : further columns that it uses where they are measured.
+    missing_rule : what happens to a missing optional value, in words.
+    trained_on : cohort ids that fitted it before this run (published models); empty for learners.
+    learned : True where `fit` estimates the model from the training fold.
+    output_scale : scale on which explanations add up.
+    explainer : which exact explainer applies; "none" where there is none.
+    source : citation of a published model, or the library of a learner.
+    """
+
+    required: tuple[str, ...] = ()
+    optional: tuple[str, ...] = ()
+    missing_rule: str = ""
+    trained_on: tuple[str, ...] = ()
+    learned: bool = True
+    output_scale: OutputScale = "log-odds"
+    explainer: Explainer = "none"
+    source: str = ""
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """All columns that the model may read, required ones first."""
+        return (*self.required, *self.optional)
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready form, stored in the bundle."""
+        return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
+
+    @classmethod
+    def from_dict(cls, content: dict[str, Any]) -> ModelSpec:
+        """Inverse of `to_dict`."""
+        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in content.items()})
+
+
+@runtime_checkable
+class ResponseModel(Protocol):
+    """What `cross_predict` expects of a model: a scikit-learn classifier with a ModelSpec.
+
+    `fit` and `predict_proba` take a frame whose columns are `spec.inputs` (numbers as float64 with NaN,
+    categories as str with NaN); `predict_proba` returns (n, 2), NaN in rows where the model abstains.
+    """
+
+    @property
+    def spec(self) -> ModelSpec: ...
+
+    def fit(self, X: Any, y: Any) -> Any: ...
+
+    def predict_proba(self, X: Any) -> Any: ...

@@ -1,0 +1,163 @@
+"""The run folder: where a pipeline execution keeps everything that it found.
+
+    <folder>/config.yaml       the frozen configuration
+    <folder>/manifest.json     run id, time, versions, provenance, digests of tables and bundles
+    <folder>/tables/*.parquet  the tables of `store.schemas`
+    <folder>/bundles/<model>/<fold>/   fitted models (`models.bundle`)
+    <folder>/figures/*.png
+    <folder>/report.html, summary.md
+    <folder>/mlflow.json       where it was published (written last, not part of any digest)
+
+A folder is filled under a name that starts with a dot and renamed when it is whole, so that whatever lists
+runs never sees half of one. Under DVC the same layout lies at `data/processed`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from immunocast.errors import NotFoundError
+from immunocast.store.schemas import TABLES, conform
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """A run folder on disk; methods read and write its parts, validated."""
+
+    path: Path
+
+    @property
+    def run_id(self) -> str:
+        """The run's id: its name, also while it is unfinished."""
+        return str(self.manifest().get("run_id") or self.path.name.lstrip("."))
+
+    def table_path(self, name: str) -> Path:
+        """Path of a table's Parquet file."""
+        return self.path / "tables" / f"{name}.parquet"
+
+    def write_table(self, name: str, frame: pd.DataFrame) -> Path:
+        """Validate a table, bring its rows into their order, and write it.
+
+        Equal content gives equal bytes: no index, no time stamp, fixed column and row order.
+        """
+        path = self.table_path(name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        conform(name, frame).to_parquet(path, index=False, compression="zstd")
+        return path
+
+    def has_table(self, name: str) -> bool:
+        """Whether the table was written."""
+        return self.table_path(name).is_file()
+
+    def table(self, name: str) -> pd.DataFrame:
+        """Read a table.
+
+        Raises
+        ------
+        NotFoundError
+            Where the table does not exist (unknown name, or the stage that makes it has not run).
+        """
+        if name not in TABLES:
+            raise NotFoundError(f"There is no table {name!r}. Tables: {', '.join(TABLES)}.")
+        if not self.has_table(name):
+            raise NotFoundError(f"Run {self.path.name} has no table {name!r} (its stage has not run).")
+        return pd.read_parquet(self.table_path(name))
+
+    def bundle_path(self, model: str, fold: str) -> Path:
+        """Folder of a fitted model; `fold` is "final" for the refit on all training data."""
+        return self.path / "bundles" / model / fold
+
+    def write_json(self, name: str, content: Mapping[str, Any]) -> Path:
+        """Write a JSON file at the top of the folder, keys sorted."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        path = self.path / name
+        path.write_text(json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
+        return path
+
+    def read_json(self, name: str) -> dict[str, Any]:
+        """Read a JSON file of the folder; {} where it is absent."""
+        path = self.path / name
+        return json.loads(path.read_text()) if path.is_file() else {}
+
+    def manifest(self) -> dict[str, Any]:
+        """The manifest; {} before the first stage has written it."""
+        return self.read_json("manifest.json")
+
+    def update_manifest(self, **fields: Any) -> None:
+        """Add fields to the manifest."""
+        self.write_json("manifest.json", {**self.manifest(), **fields})
+
+    def digests(self) -> dict[str, str]:
+        """SHA-256 of every table and bundle file, by path relative to the folder."""
+        files = sorted(
+            f for part in ("tables", "bundles") for f in (self.path / part).rglob("*") if f.is_file()
+        )
+        return {f.relative_to(self.path).as_posix(): file_digest(f) for f in files}
+
+    def seal(self, target: Path) -> RunFolder:
+        """Write the digests into the manifest and rename the folder to `target`.
+
+        Raises
+        ------
+        FileExistsError
+            Where `target` exists: a run folder is never overwritten.
+        """
+        if target.exists():
+            raise FileExistsError(f"{target} exists already; a run folder is never overwritten.")
+        self.update_manifest(run_id=target.name, digests=self.digests())
+        target.parent.mkdir(parents=True, exist_ok=True)
+        os.replace(self.path, target)
+        return RunFolder(target)
+
+    def copy_to(self, target: Path) -> RunFolder:
+        """Copy the whole folder (DVC keeps its outputs in place; the run folder is a sealed copy)."""
+        shutil.copytree(self.path, target)
+        return RunFolder(target)
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file, as hex."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def list_runs(runs_dir: Path) -> list[RunFolder]:
+    """The finished runs below a folder, oldest first (run ids start with their UTC time)."""
+    if not runs_dir.is_dir():
+        return []
+    return [
+        RunFolder(p)
+        for p in sorted(runs_dir.iterdir())
+        if p.is_dir() and not p.name.startswith(".") and (p / "manifest.json").is_file()
+    ]
+
+
+def find_run(runs_dir: Path, run: str = "latest") -> RunFolder:
+    """Find a run by id, by an unambiguous beginning of its id, or the latest.
+
+    Raises
+    ------
+    NotFoundError
+        Where there is no such run, with what to do.
+    """
+    runs = list_runs(runs_dir)
+    if not runs:
+        raise NotFoundError(f"There is no finished run in {runs_dir} yet. Make one with: make run")
+    if run == "latest":
+        return runs[-1]
+    exact = [r for r in runs if r.path.name == run]
+    found = exact or [r for r in runs if r.path.name.startswith(run)]
+    if len(found) == 1:
+        return found[0]
+    names = ", ".join(r.path.name for r in (found or runs)[-5:])
+    why = f"{len(found)} runs start with" if found else "There is no run"
+    raise NotFoundError(f"{why} {run!r} in {runs_dir}. {'They are' if found else 'The latest are'}: {names}")

@@ -1,0 +1,282 @@
+"""The tables that pass between stages: one pandera schema each, long format, one meaning a row.
+
+`TABLES` is the catalogue that the writer validates against, that `immunocast tables` prints and that the
+SQL door opens. Column order is part of the schema, so that equal content gives equal bytes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pandas as pd
+import pandera.pandas as pa
+
+from immunocast.cohort.table import COHORT_SCHEMA
+from immunocast.cohort.vocabulary import FEATURES
+
+_TEXT, _FLOAT, _INT, _BOOL = "str", "float64", "int64", "bool"
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of a run: its schema, what a row is, what each column means, and the order of its rows."""
+
+    name: str
+    row_is: str
+    schema: pa.DataFrameSchema
+    columns: dict[str, str]
+    sort_by: tuple[str, ...]
+
+
+def _table(
+    name: str,
+    row_is: str,
+    columns: dict[str, tuple[str, bool, str]],
+    sort_by: tuple[str, ...] = (),
+    extra: dict[str, pa.Column] | None = None,
+    unique: list[str] | None = None,
+) -> Table:
+    schema = pa.DataFrameSchema(
+        {c: pa.Column(dtype, nullable=nullable) for c, (dtype, nullable, _) in columns.items()}
+        | (extra or {}),
+        strict=True,
+        coerce=True,
+        unique=unique,
+        name=name,
+    )
+    return Table(name, row_is, schema, {c: meaning for c, (_, _, meaning) in columns.items()}, sort_by)
+
+
+_IDS = {
+    "patient_id": (_TEXT, False, "patient within a cohort"),
+    "cohort_id": (_TEXT, False, "cohort that the patient belongs to"),
+}
+
+CHECKS = _table(
+    "checks",
+    "a finding of a quality check",
+    {
+        "code": (_TEXT, False, "stable code of the check, e.g. IC-LEAK-001"),
+        "severity": (_TEXT, False, "error (stops a run), warning or info"),
+        "cohort_id": (_TEXT, True, "cohort concerned, null for all"),
+        "column": (_TEXT, True, "column concerned"),
+        "n": (_INT, False, "number of patients concerned"),
+        "rows": (_TEXT, False, "up to 20 patient ids, separated by ;"),
+        "message": (_TEXT, False, "what was found and what it means"),
+        "waived_because": (_TEXT, True, "reason given in the configuration for going on"),
+    },
+    sort_by=("severity", "code", "cohort_id", "column", "message"),
+)
+
+TRUTH = _table(
+    "truth",
+    "a synthetic patient; never readable by a model",
+    {**_IDS, "p_response": (_FLOAT, False, "true probability of response, 0-1")},
+    sort_by=("patient_id",),
+    extra={
+        r"^effect_.+$": pa.Column(_FLOAT, nullable=True, regex=True, required=False),
+        r"^latent_.+$": pa.Column(_FLOAT, nullable=True, regex=True, required=False),
+    },
+    unique=["patient_id"],
+)
+
+PREDICTIONS = _table(
+    "predictions",
+    "one out-of-fold or external prediction",
+    {
+        **_IDS,
+        "person_id": (_TEXT, False, "the human being, the unit of resampling"),
+        "model": (_TEXT, False, "name of the model"),
+        "recalibration": (_TEXT, False, "recalibrator applied to the output, 'none' for the model's own"),
+        "scheme": (_TEXT, False, "validation scheme, e.g. leave_one_cohort_out"),
+        "repeat": (_INT, False, "repetition of the scheme, from 0"),
+        "fold": (_TEXT, False, "fold within the repeat; the held-out cohort's name under LOCO"),
+        "endpoint": (_TEXT, False, "endpoint predicted, e.g. response"),
+        "y_true": (_INT, False, "1 where the patient has the endpoint, else 0"),
+        "p_response": (_FLOAT, True, "predicted probability, null where the model abstained"),
+        "abstained": (_BOOL, False, "a required marker was missing"),
+        "in_training": (
+            _BOOL,
+            False,
+            "the patient, or a linked person, helped to fit this model: no performance number may use the row",
+        ),
+    },
+    sort_by=("model", "recalibration", "scheme", "repeat", "fold", "patient_id"),
+    unique=["patient_id", "model", "recalibration", "scheme", "repeat"],
+)
+
+METRICS = _table(
+    "metrics",
+    "an estimate",
+    {
+        "metric": (
+            _TEXT,
+            False,
+            "auroc, auprc, brier, scaled_brier, calibration_intercept, calibration_slope, net_benefit",
+        ),
+        "model": (_TEXT, False, "name of the model"),
+        "recalibration": (_TEXT, False, "recalibrator, 'none' for the model's own output"),
+        "scheme": (_TEXT, False, "validation scheme"),
+        "endpoint": (_TEXT, False, "endpoint"),
+        "cohort_id": (
+            _TEXT,
+            False,
+            "a cohort; 'combined' (per-cohort estimates averaged, or all patients); 'pooled' (secondary)",
+        ),
+        "subgroup": (_TEXT, False, "variable that defines the subgroup, 'all' for everybody"),
+        "level": (_TEXT, False, "level of the subgroup, 'all' for everybody"),
+        "threshold_or_horizon": (_FLOAT, True, "probability threshold of a net benefit; null elsewhere"),
+        "n": (_INT, False, "patients used"),
+        "n_events": (_INT, False, "responders among them"),
+        "n_abstained": (_INT, False, "patients left out since the model abstained"),
+        "estimate": (_FLOAT, True, "point estimate, null where too small or not allowed"),
+        "ci_low": (_FLOAT, True, "lower end of the 95 % interval"),
+        "ci_high": (_FLOAT, True, "upper end of the 95 % interval"),
+        "ci_method": (_TEXT, False, "delong, bootstrap or none"),
+        "note": (_TEXT, False, "why an estimate is null, or what to keep in mind"),
+    },
+    sort_by=(
+        "metric",
+        "model",
+        "recalibration",
+        "scheme",
+        "cohort_id",
+        "subgroup",
+        "level",
+        "threshold_or_horizon",
+    ),
+)
+
+COMPARISONS = _table(
+    "comparisons",
+    "a model against a reference on the same patients",
+    {
+        "metric": (_TEXT, False, "metric compared"),
+        "model": (_TEXT, False, "model"),
+        "reference_model": (_TEXT, False, "what it is compared with"),
+        "scheme": (_TEXT, False, "validation scheme"),
+        "endpoint": (_TEXT, False, "endpoint"),
+        "cohort_id": (_TEXT, False, "a cohort, or 'combined'"),
+        "threshold_or_horizon": (_FLOAT, True, "probability threshold of a net benefit; null elsewhere"),
+        "n_common": (_INT, False, "patients with a fair prediction from both"),
+        "n_events": (_INT, False, "responders among them"),
+        "n_lost": (_INT, False, "patients left out: abstained by one, or one was trained on them"),
+        "estimate_model": (_FLOAT, True, "the model's value on the common patients"),
+        "estimate_reference": (_FLOAT, True, "the reference's value on the common patients"),
+        "difference": (_FLOAT, True, "model minus reference"),
+        "ci_low": (_FLOAT, True, "lower end of the 95 % interval of the difference"),
+        "ci_high": (_FLOAT, True, "upper end"),
+        "p": (_FLOAT, True, "two-sided p, not corrected for multiplicity"),
+        "ci_method": (_TEXT, False, "delong, bootstrap or none"),
+        "note": (_TEXT, False, "cohorts left out and why, or 'too small'"),
+    },
+    sort_by=("metric", "model", "reference_model", "cohort_id", "threshold_or_horizon"),
+)
+
+CURVES = _table(
+    "curves",
+    "a point of a curve",
+    {
+        "curve": (_TEXT, False, "roc, calibration, decision"),
+        "model": (_TEXT, False, "model; treat_all and treat_none in decision curves"),
+        "scheme": (_TEXT, False, "validation scheme"),
+        "cohort_id": (_TEXT, False, "a cohort, or 'combined'"),
+        "x": (_FLOAT, False, "1 - specificity; mean predicted probability of a bin; threshold"),
+        "y": (_FLOAT, True, "sensitivity; observed rate; net benefit"),
+        "ci_low": (_FLOAT, True, "lower end of the 95 % interval of y"),
+        "ci_high": (_FLOAT, True, "upper end"),
+        "n": (_INT, False, "patients behind the point"),
+    },
+    sort_by=("curve", "model", "scheme", "cohort_id", "x", "y"),
+)
+
+SHAP = _table(
+    "shap",
+    "a patient under a model that did not train on that patient; a column a feature",
+    {
+        **_IDS,
+        "model": (_TEXT, False, "name of the model"),
+        "scheme": (_TEXT, False, "validation scheme"),
+        "repeat": (_INT, False, "repetition"),
+        "fold": (_TEXT, False, "fold"),
+        "endpoint": (_TEXT, False, "endpoint"),
+        "output_scale": (
+            _TEXT,
+            False,
+            "scale on which values add up: log-odds, or probability for the forest",
+        ),
+        "base_value": (_FLOAT, False, "expected output; base_value + sum of the feature columns = output"),
+        "output": (_FLOAT, False, "the model's output on output_scale"),
+    },
+    sort_by=("model", "scheme", "repeat", "fold", "patient_id"),
+    extra={name: pa.Column(_FLOAT, nullable=True, required=False) for name in FEATURES},
+    unique=["patient_id", "model", "scheme", "repeat"],
+)
+
+IMPORTANCE = _table(
+    "importance",
+    "a feature of a model",
+    {
+        "model": (_TEXT, False, "name of the model"),
+        "scheme": (_TEXT, False, "validation scheme"),
+        "repeat": (_INT, False, "repetition, -1 for the mean over repeats"),
+        "endpoint": (_TEXT, False, "endpoint"),
+        "subgroup": (_TEXT, False, "'all', or the variable, e.g. tumor_type"),
+        "level": (_TEXT, False, "'all', or its level"),
+        "feature": (_TEXT, False, "source feature (one-hot columns are summed back)"),
+        "group": (_TEXT, False, "block of the feature: pdl1, dna, rna, blood, clinical"),
+        "n": (_INT, False, "patients averaged over"),
+        "n_measured": (_INT, False, "of them, patients in whom the feature was measured"),
+        "mean_abs_shap": (_FLOAT, False, "mean absolute SHAP value on output_scale"),
+        "ci_low": (
+            _FLOAT,
+            True,
+            "lower end of the 95 % bootstrap interval (patients resampled, models fixed)",
+        ),
+        "ci_high": (_FLOAT, True, "upper end"),
+        "rank": (_INT, False, "rank by mean_abs_shap, 1 is largest"),
+        "rank_low": (_INT, True, "lower end of the rank's interval"),
+        "rank_high": (_INT, True, "upper end"),
+        "sign": (_FLOAT, True, "Spearman correlation of value and SHAP; null for categories"),
+        "output_scale": (_TEXT, False, "scale of mean_abs_shap"),
+    },
+    sort_by=("model", "scheme", "repeat", "subgroup", "level", "rank", "feature"),
+)
+
+COHORT = Table(
+    "cohort",
+    "a patient",
+    COHORT_SCHEMA,
+    {"patient_id": "patient, unique over all cohorts", "cohort_id": "cohort", "person_id": "the human being"},
+    ("cohort_id", "patient_id"),
+)
+
+TABLES: dict[str, Table] = {
+    t.name: t for t in (COHORT, TRUTH, CHECKS, PREDICTIONS, METRICS, COMPARISONS, CURVES, SHAP, IMPORTANCE)
+}
+
+
+def conform(name: str, frame: pd.DataFrame) -> pd.DataFrame:
+    """Validate a frame against the schema of a table, in the schema's column order, rows sorted.
+
+    Parameters
+    ----------
+    name : a key of `TABLES`.
+    frame : the rows.
+
+    Returns
+    -------
+    A new frame with index 0..n-1.
+
+    Raises
+    ------
+    pandera.errors.SchemaErrors
+        Where the frame breaks the schema: a defect of immunocast, not of the user's data.
+    """
+    table = TABLES[name]
+    order = [c for c in table.columns if c in frame]
+    frame = frame[order + [c for c in frame if c not in order]]
+    frame = table.schema.validate(frame.reset_index(drop=True), lazy=True)
+    return (
+        frame.sort_values(list(table.sort_by), kind="stable", ignore_index=True) if table.sort_by else frame
+    )
