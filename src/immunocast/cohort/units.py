@@ -1,0 +1,61 @@
+"""Units that a source may use, and the factors that bring them to the vocabulary's units."""
+
+from __future__ import annotations
+
+from immunocast.cohort.vocabulary import Column
+from immunocast.errors import ConfigError
+
+#: A month is a twelfth of a Julian year, so that six months are 182.6 days everywhere.
+DAYS_PER_MONTH = 365.25 / 12
+
+_SAME_COUNT = {"10^9/L": 1.0, "10^3/uL": 1.0, "K/uL": 1.0, "G/L": 1.0, "/uL": 1e-3}
+
+#: vocabulary unit -> unit of the source -> factor
+_BY_UNIT: dict[str, dict[str, float]] = {
+    "months": {"months": 1.0, "days": 1 / DAYS_PER_MONTH, "weeks": 7 / DAYS_PER_MONTH, "years": 12.0},
+    "years": {"years": 1.0, "months": 1 / 12, "days": 1 / 365.25},
+    "%": {"%": 1.0, "percent": 1.0, "fraction": 100.0},
+    "g/dL": {"g/dL": 1.0, "g/L": 0.1},
+    "mg/L": {"mg/L": 1.0, "mg/dL": 10.0},
+    "10^9/L": _SAME_COUNT,
+}
+
+#: Columns whose units the vocabulary's unit does not tell. Haemoglobin: 1 mmol/L of the monomer
+#: (16,114 g/mol) is 1.6114 g/dL.
+_BY_COLUMN: dict[str, dict[str, float]] = {
+    "fcna": {"fraction": 1.0, "percent": 0.01, "%": 0.01},
+    "hemoglobin_g_dl": {"g/dL": 1.0, "g/L": 0.1, "mmol/L": 1.6114},
+}
+
+
+def known_units(column: Column) -> dict[str, float]:
+    """Units in which a source may give a column, each with the factor to the vocabulary's unit.
+
+    Empty where the column has no unit or is not a number.
+    """
+    if column.kind not in ("number", "integer"):
+        return {}
+    known = _BY_COLUMN.get(column.name) or _BY_UNIT.get(column.unit)
+    return known or ({column.unit: 1.0} if column.unit else {})
+
+
+def conversion_factor(column: Column, unit: str) -> float:
+    """Factor that brings a value in `unit` to the vocabulary's unit; case does not count.
+
+    Raises
+    ------
+    ConfigError
+        Where the unit is not known for the column; the message lists those that are.
+
+    Examples
+    --------
+    >>> from immunocast.cohort.vocabulary import VOCABULARY
+    >>> round(365.25 * conversion_factor(VOCABULARY["pfs_months"], "days"), 9)
+    12.0
+    """
+    known = known_units(column)
+    for name, factor in known.items():
+        if name.casefold() == unit.strip().casefold():
+            return factor
+    units = ", ".join(known) or "none (the column has no unit)"
+    raise ConfigError(f"Unit {unit!r} is not known for {column.name}. Known units: {units}.")

@@ -1,0 +1,203 @@
+"""From the columns of a cohort table to the matrix that an estimator sees; everything is fitted in the fold."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.utils.validation import check_is_fitted
+
+from immunocast.cohort.vocabulary import VOCABULARY
+from immunocast.errors import ConfigError
+
+TRANSFORMS = {
+    "none": lambda x: x,
+    "log2": np.log2,
+    "log2p1": lambda x: np.log2(x + 1),
+}
+NUMERIC_KINDS = ("number", "integer", "binary")
+
+
+def model_frame(cohort: pd.DataFrame, inputs: Sequence[str]) -> pd.DataFrame:
+    """The only way from a cohort table to a model: the named feature columns, nothing else.
+
+    Parameters
+    ----------
+    cohort : cohort table.
+    inputs : feature columns of the vocabulary; a column that the table lacks becomes all-missing.
+
+    Returns
+    -------
+    (n, len(inputs)) frame; numbers float64 with NaN, categories str with NaN.
+
+    Raises
+    ------
+    ConfigError
+        Where an input is no feature of the vocabulary: outcomes, keys and truth never reach a model.
+    """
+    columns = {}
+    for name in inputs:
+        column = VOCABULARY.get(name)
+        if column is None or column.role != "feature":
+            what = "not in the vocabulary" if column is None else f"of role {column.role}"
+            raise ConfigError(f"{name!r} cannot be a model input: it is {what}.")
+        numeric = column.kind in NUMERIC_KINDS
+        if name not in cohort:
+            columns[name] = pd.Series(np.nan if numeric else None, index=cohort.index)
+        else:
+            columns[name] = cohort[name]
+        columns[name] = columns[name].astype("float64" if numeric else "str")
+    return pd.DataFrame(columns, index=cohort.index)
+
+
+class Preprocessor(TransformerMixin, BaseEstimator):
+    """Clip, transform, impute, scale and one-hot encode features of the vocabulary.
+
+    Parameters
+    ----------
+    features : feature name -> {"transform": "none" | "log2" | "log2p1", "clip": [low, high]}, both
+        optional; {} or None for a category.
+    impute : "median" of the training fold, or "none" for estimators with native missing values.
+    scale : whether numbers are centred and divided by their standard deviation in the training fold.
+    min_category_count : a category seen in fewer training patients gets no column of its own (all zeros).
+
+    Attributes
+    ----------
+    numeric_, categories_ : what was kept: numbers with any training value; categories by feature.
+    median_, mean_, std_ : by number, on the transformed scale.
+    column_names_ : names of the output columns, e.g. "nlr", "tumor_type=NSCLC".
+    source_ : for each output column the feature that it comes from.
+    dropped_ : features without any value in the training fold.
+    """
+
+    def __init__(
+        self,
+        features: Mapping[str, Mapping[str, Any] | None],
+        impute: str = "median",
+        scale: bool = True,
+        min_category_count: int = 10,
+    ):
+        self.features = features
+        self.impute = impute
+        self.scale = scale
+        self.min_category_count = min_category_count
+
+    def fit(self, X: pd.DataFrame, y: Any = None) -> Preprocessor:
+        """Learn medians, scales and categories from a training fold, (n, features)."""
+        check_features(self.features)
+        if self.impute not in ("median", "none"):
+            raise ConfigError(f"impute is {self.impute!r}; it must be 'median' or 'none'.")
+        self.numeric_, self.dropped_, self.categories_ = [], [], {}
+        self.median_, self.mean_, self.std_ = {}, {}, {}
+        for name in self.features:
+            if X[name].isna().all():
+                self.dropped_.append(name)
+            elif VOCABULARY[name].kind in NUMERIC_KINDS:
+                self.numeric_.append(name)
+                values = self._shape(name, X[name])
+                self.median_[name] = float(np.nanmedian(values))
+                filled = np.where(np.isnan(values), self.median_[name], values)
+                if self.impute == "none":
+                    filled = values[~np.isnan(values)]
+                self.mean_[name] = float(filled.mean())
+                self.std_[name] = float(filled.std()) or 1.0
+            else:
+                counts = X[name].value_counts()
+                common = counts[counts >= self.min_category_count].index
+                self.categories_[name] = [c for c in VOCABULARY[name].categories if c in set(common)]
+        self.column_names_ = [
+            *self.numeric_,
+            *(f"{name}={level}" for name, levels in self.categories_.items() for level in levels),
+        ]
+        self.source_ = [c.split("=", 1)[0] for c in self.column_names_]
+        return self
+
+    def _shape(self, name: str, values: pd.Series) -> np.ndarray:
+        how = self.features[name] or {}
+        out = values.to_numpy(dtype=float, copy=True)
+        low, high = how.get("clip") or (None, None)
+        if low is not None or high is not None:
+            out = np.clip(out, low, high)
+        return TRANSFORMS[how.get("transform") or "none"](out)
+
+    def transform(self, X: pd.DataFrame) -> pd.DataFrame:
+        """(n, features) -> (n, columns) float64; NaN only with impute="none"."""
+        check_is_fitted(self, "column_names_")
+        out = np.empty((len(X), len(self.column_names_)))
+        for j, name in enumerate(self.numeric_):
+            values = self._shape(name, X[name])
+            if self.impute == "median":
+                values = np.where(np.isnan(values), self.median_[name], values)
+            out[:, j] = (values - self.mean_[name]) / self.std_[name] if self.scale else values
+        j = len(self.numeric_)
+        for name, levels in self.categories_.items():
+            values = X[name].to_numpy(dtype=object)
+            for level in levels:
+                out[:, j] = values == level
+                j += 1
+        return pd.DataFrame(out, columns=self.column_names_, index=X.index)
+
+    def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
+        """Names of the output columns."""
+        return np.asarray(self.column_names_, dtype=object)
+
+    def state(self) -> dict[str, Any]:
+        """Everything fitted, JSON-ready."""
+        check_is_fitted(self, "column_names_")
+        return {name: getattr(self, name) for name in _STATE}
+
+    def restore(self, state: Mapping[str, Any]) -> Preprocessor:
+        """Inverse of `state`."""
+        for name in _STATE:
+            setattr(self, name, state[name])
+        return self
+
+
+_STATE = (
+    "numeric_",
+    "dropped_",
+    "categories_",
+    "median_",
+    "mean_",
+    "std_",
+    "column_names_",
+    "source_",
+)
+
+
+def check_features(features: Mapping[str, Mapping[str, Any] | None]) -> None:
+    """Refuse a feature table with unknown names, transforms or clips.
+
+    Raises
+    ------
+    ConfigError
+        Naming the feature, the setting and the mend.
+    """
+    if not features:
+        raise ConfigError("The feature table is empty: name at least one feature in conf/features.")
+    for name, how in features.items():
+        column = VOCABULARY.get(name)
+        if column is None or column.role != "feature":
+            raise ConfigError(f"features.{name}: not a feature of the vocabulary (`immunocast tables cohort`).")
+        if column.kind == "text":
+            raise ConfigError(f"features.{name}: free text cannot be a model input.")
+        how = how or {}
+        unknown = set(how) - {"transform", "clip"}
+        if unknown:
+            raise ConfigError(f"features.{name}.{sorted(unknown)[0]}: unknown; known are transform and clip.")
+        if how and column.kind == "category":
+            raise ConfigError(f"features.{name}: a category takes no {sorted(how)[0]}; write {{}}.")
+        transform = how.get("transform") or "none"
+        if transform not in TRANSFORMS:
+            raise ConfigError(
+                f"features.{name}.transform is {transform!r}; known: {', '.join(TRANSFORMS)}."
+            )
+        clip = how.get("clip")
+        if clip is not None and (len(clip) != 2 or (None not in clip and clip[0] >= clip[1])):
+            raise ConfigError(f"features.{name}.clip is {clip}; write [low, high] with low < high.")
+        low = clip[0] if clip is not None else None
+        if transform == "log2" and (low is None or low <= 0):
+            raise ConfigError(f"features.{name}: log2 needs a clip with a positive low, e.g. clip: [0.1, 100].")

@@ -1,0 +1,179 @@
+"""The bundle: a fitted model on disk, in formats that cannot run code when they are read.
+
+    bundle.json      class, parameters, ModelSpec, fitted state, versions
+    estimator.ubj    an XGBoost estimator (universal binary JSON)
+    estimator.skops  any other scikit-learn estimator, loaded against the allow-list below
+
+Scoring, evaluation, explanation and serving all go through the one bundle.
+"""
+
+from __future__ import annotations
+
+import json
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import skops.io
+from xgboost import XGBClassifier
+
+from immunocast import __version__
+from immunocast.errors import ConfigError, NotFoundError
+from immunocast.features.preprocess import Preprocessor
+from immunocast.models.cutoff import MarkerCutoff
+from immunocast.models.learner import Learner
+from immunocast.models.loris import LorisNSCLC, LorisPanCancer, LorisRouted
+from immunocast.models.spec import ModelSpec
+
+FORMAT = 1
+
+#: Models without a scikit-learn estimator inside: rebuilt from parameters and a few numbers.
+PLAIN_MODELS = {cls.__name__: cls for cls in (LorisPanCancer, LorisNSCLC, LorisRouted, MarkerCutoff)}
+
+#: Types that skops may build besides those that it trusts by itself. None of them runs code on loading.
+ALLOWED_TYPES = frozenset(
+    {
+        "numpy.dtype",
+        "numpy.random._mt19937.__bit_generator_ctor",
+        "sklearn._loss.link.LogitLink",
+        "sklearn._loss.link.Interval",
+        "sklearn._loss.loss.HalfBinomialLoss",
+        "sklearn._loss._loss.CyHalfBinomialLoss",
+        "sklearn.ensemble._hist_gradient_boosting.binning._BinMapper",
+        "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
+        "sklearn.tree._tree.Tree",
+    }
+)
+_PARAMS = ("required", "impute", "scale", "min_category_count", "explainer", "output_scale", "source")
+
+
+def save_bundle(model: Any, folder: Path) -> Path:
+    """Write a fitted model.
+
+    Parameters
+    ----------
+    model : a fitted `Learner`, published formula or cut-off.
+    folder : created; must not hold another bundle.
+
+    Raises
+    ------
+    ConfigError
+        For an estimator of a type that the allow-list does not hold.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    name = type(model).__name__
+    content: dict[str, Any] = {"format": FORMAT, "class": name, "spec": model.spec.to_dict()}
+    content["versions"] = {"immunocast": __version__, **_versions("scikit-learn", "xgboost-cpu", "xgboost")}
+    if name in PLAIN_MODELS:
+        content["params"] = model.get_params()
+        content["fitted"] = {
+            k: v for k, v in vars(model).items() if k.endswith("_") and not isinstance(v, np.ndarray)
+        }
+    elif isinstance(model, Learner):
+        content["params"] = {p: getattr(model, p) for p in _PARAMS} | {"features": dict(model.features)}
+        content["params"]["required"] = list(model.required)
+        content["fitted"] = {
+            "preprocessor": model.preprocessor_.state(),
+            "background": model.background_,
+        }
+        content["estimator"] = _save_estimator(model.estimator_, folder)
+    else:
+        raise ConfigError(f"A model of class {name} cannot be stored. Wrap it as immunocast.models.learner.Learner.")
+    (folder / "bundle.json").write_text(json.dumps(content, indent=1, sort_keys=True) + "\n")
+    return folder
+
+
+def _save_estimator(estimator: Any, folder: Path) -> str:
+    if isinstance(estimator, XGBClassifier):
+        estimator.save_model(folder / "estimator.ubj")
+        return "estimator.ubj"
+    path = folder / "estimator.skops"
+    skops.io.dump(estimator, path)
+    strange = _strange_types(path)
+    if strange:
+        path.unlink()
+        raise ConfigError(
+            f"{type(estimator).__name__} holds types that a bundle may not load: {', '.join(strange)}. "
+            "Use another estimator, or add the type to ALLOWED_TYPES in models/bundle.py after reading what "
+            "its loading does."
+        )
+    return path.name
+
+
+def _strange_types(path: Path) -> list[str]:
+    return sorted(set(skops.io.get_untrusted_types(file=path)) - ALLOWED_TYPES)
+
+
+def load_bundle(folder: Path) -> Any:
+    """Read a fitted model back.
+
+    Returns
+    -------
+    A model with `spec` and `predict_proba`, equal to the one saved.
+
+    Raises
+    ------
+    NotFoundError
+        Where there is no bundle.
+    ConfigError
+        Where it was written by a newer format, or holds types outside the allow-list.
+    """
+    path = folder / "bundle.json"
+    if not path.is_file():
+        raise NotFoundError(f"There is no model bundle in {folder}.")
+    content = json.loads(path.read_text())
+    if content["format"] > FORMAT:
+        raise ConfigError(f"{path} has format {content['format']}; this immunocast reads up to {FORMAT}. Update it.")
+    name = content["class"]
+    if name in PLAIN_MODELS:
+        model = PLAIN_MODELS[name](**content["params"])
+        vars(model).update(content["fitted"])
+    elif name == Learner.__name__:
+        estimator = _load_estimator(folder, content["estimator"])
+        model = Learner(estimator=estimator, **content["params"])
+        model.preprocessor_ = Preprocessor(
+            model.features, model.impute, model.scale, model.min_category_count
+        ).restore(content["fitted"]["preprocessor"])
+        model.estimator_ = estimator
+        model.background_ = content["fitted"]["background"]
+    else:
+        raise ConfigError(f"{path} holds a model of class {name!r}, which this immunocast does not know.")
+    model.classes_ = np.array([0, 1])
+    return model
+
+
+def _load_estimator(folder: Path, name: str) -> Any:
+    # the name comes from the file: it may only be one of the two that are ever written
+    if name == "estimator.ubj":
+        estimator = XGBClassifier()
+        estimator.load_model(folder / name)
+        # a booster does not keep the thread count of its training; one row needs one thread
+        return estimator.set_params(n_jobs=1)
+    if name != "estimator.skops":
+        raise ConfigError(f"{folder / 'bundle.json'} names an unknown estimator file {name!r}.")
+    strange = _strange_types(folder / name)
+    if strange:
+        raise ConfigError(
+            f"{folder / name} holds types that may not be loaded: {', '.join(strange)}. "
+            "It was not written by immunocast, or by one with another allow-list."
+        )
+    return skops.io.load(folder / name, trusted=sorted(ALLOWED_TYPES))
+
+
+def read_spec(folder: Path) -> ModelSpec:
+    """The ModelSpec of a bundle, without loading the model."""
+    path = folder / "bundle.json"
+    if not path.is_file():
+        raise NotFoundError(f"There is no model bundle in {folder}.")
+    return ModelSpec.from_dict(json.loads(path.read_text())["spec"])
+
+
+def _versions(*packages: str) -> dict[str, str]:
+    found = {}
+    for package in packages:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:  # one of xgboost and xgboost-cpu is always absent
+            continue
+    return found

@@ -1,0 +1,68 @@
+"""Single-marker cut-offs, such as TMB >= 10 mut/Mb or PD-L1 TPS >= 50 %, as response models."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sklearn.base import BaseEstimator, ClassifierMixin
+
+from immunocast.errors import ConfigError
+from immunocast.models.spec import ModelSpec
+
+
+class MarkerCutoff(ClassifierMixin, BaseEstimator):
+    """Two groups, below a cut-off and from it on; the probability is the training fold's response rate there.
+
+    Parameters
+    ----------
+    marker : a numeric feature of the vocabulary.
+    cutoff : in the marker's unit; the value itself counts as positive.
+    source : where the cut-off comes from.
+
+    Attributes
+    ----------
+    rate_below_, rate_above_ : response rate of the training fold on either side; on a side without any
+        training patient, the rate of the whole fold.
+    """
+
+    def __init__(self, marker: str, cutoff: float, source: str = ""):
+        self.marker = marker
+        self.cutoff = cutoff
+        self.source = source
+
+    @property
+    def spec(self) -> ModelSpec:
+        """The marker is required: without it the model abstains."""
+        return ModelSpec(
+            required=(self.marker,),
+            missing_rule="abstains without the marker",
+            learned=False,
+            output_scale="probability",
+            source=self.source,
+        )
+
+    def fit(self, X: pd.DataFrame, y: Any) -> MarkerCutoff:
+        """Take the two response rates from the patients of a training fold who have the marker."""
+        if not np.isfinite(self.cutoff):
+            raise ConfigError(f"cutoff of {self.marker} is {self.cutoff}; it must be a number.")
+        values = X[self.marker].to_numpy(dtype=float)
+        y = np.asarray(y, dtype=int)
+        above, below = values >= self.cutoff, values < self.cutoff
+        self.rate_above_ = float(y[above].mean() if above.any() else y.mean())
+        self.rate_below_ = float(y[below].mean() if below.any() else y.mean())
+        self.classes_ = np.array([0, 1])
+        return self
+
+    def predict_proba(self, X: pd.DataFrame) -> np.ndarray:
+        """(n, 2) probabilities; NaN where the marker is missing."""
+        values = X[self.marker].to_numpy(dtype=float)
+        p = np.where(values >= self.cutoff, self.rate_above_, self.rate_below_)
+        p = np.where(np.isnan(values), np.nan, p)
+        return np.column_stack([1 - p, p])
+
+    def predict(self, X: pd.DataFrame) -> np.ndarray:
+        """(n,) 1 where the marker is at or above its cut-off."""
+        return (X[self.marker].to_numpy(dtype=float) >= self.cutoff).astype(int)
+

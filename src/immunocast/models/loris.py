@@ -1,0 +1,161 @@
+"""LORIS as published: three fixed formulas.
+
+Source: Chang T-G et al., "LORIS robustly predicts patient outcomes with immune checkpoint blockade therapy
+using common clinical, pathologic and genomic features", Nature Cancer 2024. The formulas give
+p = 1 / (1 + exp(-S)); they were fitted with balanced class weights, so p is about one logit too high as a
+probability of response. Nothing here is fitted: `fit` only keeps scikit-learn's protocol.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy.special import expit
+from sklearn.base import BaseEstimator, ClassifierMixin
+
+from immunocast.models.spec import ModelSpec
+
+#: Tumour-type terms of the pan-cancer formula; any other type is 0.
+TYPE_TERMS = {
+    "Bladder": -0.3323,
+    "Breast": -0.3323,
+    "Colorectal": -0.102,
+    "Endometrial": -0.0079,
+    "Esophageal": 0.55,
+    "Gastric": 0.2306,
+    "Head & Neck": 0.0678,
+    "Hepatobiliary": -0.1189,
+    "Melanoma": -0.0086,
+    "Mesothelioma": 0.1255,
+    "NSCLC": 0.0008,
+    "Ovarian": -0.052,
+    "Pancreatic": -1.1169,
+    "Renal": 0.5451,
+    "Sarcoma": 0.0542,
+    "SCLC": -0.0033,
+}
+SOURCE = "Chang et al., Nature Cancer 2024 (published formula)"
+
+
+def pan_cancer_score(X: pd.DataFrame, nlr: np.ndarray, albumin: np.ndarray) -> np.ndarray:
+    """S of the pan-cancer formula, (n,) log-odds; NaN where an input is missing."""
+    kinds = X["tumor_type"].to_numpy(dtype=object)
+    terms = np.array([np.nan if pd.isna(t) else TYPE_TERMS.get(t, 0.0) for t in kinds], dtype=float)
+    return (
+        0.0371 * np.minimum(_number(X, "tmb_mut_mb"), 50)
+        - 0.8775 * _number(X, "prior_systemic_therapy")
+        + 0.5382 * albumin
+        - 0.033 * np.minimum(nlr, 25)
+        + 0.0049 * np.minimum(_number(X, "age_years"), 85)
+        + terms
+        - 2.0886
+    )
+
+
+def nsclc_score(X: pd.DataFrame, nlr: np.ndarray, albumin: np.ndarray) -> np.ndarray:
+    """S of the NSCLC formula with PD-L1, (n,) log-odds; NaN outside NSCLC or where an input is missing."""
+    score = (
+        0.0353 * np.minimum(_number(X, "tmb_mut_mb"), 50)
+        + 0.0111 * _number(X, "pdl1_tps")
+        - 0.375 * _number(X, "prior_systemic_therapy")
+        + 0.2924 * albumin
+        - 0.0103 * np.minimum(nlr, 25)
+        - 1.5593
+    )
+    is_nsclc = (X["tumor_type"] == "NSCLC").fillna(False).to_numpy(dtype=bool)
+    return np.where(is_nsclc, score, np.nan)
+
+
+def _number(X: pd.DataFrame, name: str) -> np.ndarray:
+    return X[name].to_numpy(dtype=float)
+
+
+class _Loris(ClassifierMixin, BaseEstimator):
+    """Common part: the authors' rule for missing blood values, and scikit-learn's protocol.
+
+    Parameters
+    ----------
+    nlr_default : NLR where neither NLR nor dNLR is known (LORIS's authors: 6.2).
+    albumin_default : albumin in g/dL where unknown (LORIS's authors: 3.8).
+    """
+
+    _required: tuple[str, ...] = ()
+    _optional: tuple[str, ...] = ("albumin_g_dl", "nlr", "dnlr")
+    _trained_on: tuple[str, ...] = ()
+
+    def __init__(self, nlr_default: float = 6.2, albumin_default: float = 3.8):
+        self.nlr_default = nlr_default
+        self.albumin_default = albumin_default
+
+    @property
+    def spec(self) -> ModelSpec:
+        """What the formula needs and what it was trained on."""
+        return ModelSpec(
+            required=self._required,
+            optional=self._optional,
+            missing_rule=f"NLR = 2 x dNLR, else {self.nlr_default:g}; albumin {self.albumin_default:g} g/dL "
+            "(the authors' rule); abstains without a required input",
+            trained_on=self._trained_on,
+            learned=False,
+            source=SOURCE,
+        )
+
+    def fit(self, X: Any, y: Any) -> _Loris:
+        """Nothing is fitted."""
+        self.classes_ = np.array([0, 1])
+        return self
+
+    def _blood(self, X: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+        nlr, dnlr, albumin = (_number(X, c) for c in ("nlr", "dnlr", "albumin_g_dl"))
+        nlr = np.where(np.isnan(nlr), 2 * dnlr, nlr)
+        return (
+            np.where(np.isnan(nlr), self.nlr_default, nlr),
+            np.where(np.isnan(albumin), self.albumin_default, albumin),
+        )
+
+    def _score(self, X: pd.DataFrame) -> np.ndarray:
+        raise NotImplementedError
+
+    def predict_proba(self, X: pd.DataFrame) -> np.ndarray:
+        """(n, 2) probabilities as published; NaN where the model abstains."""
+        p = expit(self._score(X))
+        return np.column_stack([1 - p, p])
+
+    def predict(self, X: pd.DataFrame) -> np.ndarray:
+        """(n,) 1 where the probability is above one half; for scikit-learn's tools, not for decisions."""
+        return (self.predict_proba(X)[:, 1] > 0.5).astype(int)
+
+
+class LorisPanCancer(_Loris):
+    """The pan-cancer formula."""
+
+    _required = ("tmb_mut_mb", "prior_systemic_therapy", "age_years", "tumor_type")
+    _trained_on = ("Chowell_train",)
+
+    def _score(self, X: pd.DataFrame) -> np.ndarray:
+        return pan_cancer_score(X, *self._blood(X))
+
+
+class LorisNSCLC(_Loris):
+    """The NSCLC formula with PD-L1; abstains outside NSCLC and without a TPS."""
+
+    _required = ("tmb_mut_mb", "pdl1_tps", "prior_systemic_therapy", "tumor_type")
+    _trained_on = ("Chowell_train", "Chowell_test")
+
+    def _score(self, X: pd.DataFrame) -> np.ndarray:
+        return nsclc_score(X, *self._blood(X))
+
+
+class LorisRouted(_Loris):
+    """The NSCLC formula for NSCLC with a known TPS, the pan-cancer formula for everybody else."""
+
+    _required = ("tmb_mut_mb", "prior_systemic_therapy", "age_years", "tumor_type")
+    _optional = ("pdl1_tps", "albumin_g_dl", "nlr", "dnlr")
+    _trained_on = ("Chowell_train", "Chowell_test")
+
+    def _score(self, X: pd.DataFrame) -> np.ndarray:
+        blood = self._blood(X)
+        lung = nsclc_score(X, *blood)
+        return np.where(np.isnan(lung), pan_cancer_score(X, *blood), lung)
