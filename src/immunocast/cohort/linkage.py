@@ -48,7 +48,9 @@ def link_persons(
     if not tolerance:
         raise ConfigError("linkage.tolerance is empty: name at least one column to compare.")
     columns = [*exact, *tolerance]
-    links = pd.DataFrame(columns=["patient_id", "cohort_id", "linked_patient_id", "linked_cohort_id"], dtype="str")
+    links = pd.DataFrame(
+        columns=["patient_id", "cohort_id", "linked_patient_id", "linked_cohort_id"], dtype="str"
+    )
     if any(c not in cohort for c in columns) or cohort["cohort_id"].nunique() < 2:
         return cohort.copy(), links
     usable = cohort.dropna(subset=columns)
@@ -85,9 +87,7 @@ def _pairs(group: pd.DataFrame, tolerance: Mapping[str, float]) -> list[tuple[in
     for i, end in enumerate(reach):
         others = np.arange(i + 1, end)
         agree = (np.abs(values[others] - values[i]) <= widths).all(axis=1)
-        found += [
-            (int(index[i]), int(index[j])) for j in others[agree] if cohort_ids[i] != cohort_ids[j]
-        ]
+        found += [(int(index[i]), int(index[j])) for j in others[agree] if cohort_ids[i] != cohort_ids[j]]
     return found
 
 

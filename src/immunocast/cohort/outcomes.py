@@ -36,7 +36,7 @@ def _response(cohort: pd.DataFrame) -> Labels:
     y = pd.Series(pd.NA, index=cohort.index, dtype="Int64")
     bor = cohort["bor"] if "bor" in cohort else pd.Series(None, index=cohort.index, dtype="str")
     from_bor = bor.map(RESPONSE_OF_BOR).astype("Int64")
-    flag = cohort["responder"] if "responder" in cohort else y
+    flag = cohort.get("responder", y)
     conflict = (from_bor.notna() & flag.notna() & (from_bor != flag)).fillna(False).astype(bool)
     if conflict.any():
         ids = cohort.loc[conflict, "patient_id"].head(5).tolist()

@@ -14,6 +14,7 @@ IC-EVENTS-001   warning   a cohort has too few events for estimates of its own
 IC-LINK-001     warning   patients of different cohorts are the same person
 IC-MISS-001     info      a column that models use is missing for a whole cohort
 IC-FILE-001     warning   the file is not the one that the configuration was written for
+IC-NOTE-001     info      a correction or caveat that the cohort configuration states
 IC-PERF-001     error     a model on real patients is too good to be true
 IC-PERF-002     warning   a model on real patients is better than the field has seen
 ==============  ========  ==================================================================
@@ -110,7 +111,9 @@ def check_cohort(
     return found
 
 
-def _check_one(cohort_id: str, part: pd.DataFrame, y: pd.Series, features: Sequence[str]) -> list[dict[str, Any]]:
+def _check_one(
+    cohort_id: str, part: pd.DataFrame, y: pd.Series, features: Sequence[str]
+) -> list[dict[str, Any]]:
     found = []
     known = y.notna().to_numpy()
     outcome = y[known].to_numpy(dtype=int)
@@ -232,7 +235,9 @@ def check_performance(metrics: pd.DataFrame, provenance_synthetic: bool) -> list
     """Findings on metrics of real cohorts that are too good: external AUROC above .80 has not been seen yet."""
     if provenance_synthetic:
         return []
-    rows = metrics[(metrics["metric"] == "auroc") & (metrics["subgroup"] == "all")].dropna(subset=["estimate"])
+    rows = metrics[(metrics["metric"] == "auroc") & (metrics["subgroup"] == "all")].dropna(
+        subset=["estimate"]
+    )
     found = []
     for row in rows.itertuples():
         if row.estimate < 0.80 or row.cohort_id == "pooled":
@@ -243,7 +248,9 @@ def check_performance(metrics: pd.DataFrame, provenance_synthetic: bool) -> list
                 "IC-PERF-001" if serious else "IC-PERF-002",
                 "error" if serious else "warning",
                 f"{row.model} reaches AUROC {row.estimate:.2f} ({row.ci_low:.2f} to {row.ci_high:.2f}). "
-                + ("That is a leak until shown otherwise." if serious else "Above .80 look for a leak first."),
+                + (
+                    "That is a leak until shown otherwise." if serious else "Above .80 look for a leak first."
+                ),
                 cohort_id=str(row.cohort_id),
                 n=int(row.n),
             )
@@ -294,7 +301,8 @@ def raise_on_errors(checks: pd.DataFrame) -> None:
     if errors.empty:
         return
     lines = [
-        f"  - {r.code} {'' if pd.isna(r.cohort_id) else str(r.cohort_id) + ': '}{r.message}" for r in errors.itertuples()
+        f"  - {r.code} {'' if pd.isna(r.cohort_id) else str(r.cohort_id) + ': '}{r.message}"
+        for r in errors.itertuples()
     ]
     code = errors["code"].iloc[0]
     raise CheckError(

@@ -146,7 +146,7 @@ VOCABULARY: dict[str, Column] = {c.name: c for c in _COLUMNS}
 FEATURES: tuple[str, ...] = tuple(c.name for c in _COLUMNS if c.role == "feature")
 OUTCOMES: tuple[str, ...] = tuple(c.name for c in _COLUMNS if c.role == "outcome")
 
-#: Suffix of the flag that is 0 where a value was imputed by whoever published the file, 1 where it was measured.
+#: Suffix of the flag that is 0 where whoever published the file imputed the value, 1 where it was measured.
 MEASURED_SUFFIX = "_measured"
 
 

@@ -132,12 +132,9 @@ class Preprocessor(TransformerMixin, BaseEstimator):
             if self.impute == "median":
                 values = np.where(np.isnan(values), self.median_[name], values)
             out[:, j] = (values - self.mean_[name]) / self.std_[name] if self.scale else values
-        j = len(self.numeric_)
-        for name, levels in self.categories_.items():
-            values = X[name].to_numpy(dtype=object)
-            for level in levels:
-                out[:, j] = values == level
-                j += 1
+        for j, column in enumerate(self.column_names_[len(self.numeric_) :], start=len(self.numeric_)):
+            name, level = column.split("=", 1)
+            out[:, j] = X[name].to_numpy(dtype=object) == level
         return pd.DataFrame(out, columns=self.column_names_, index=X.index)
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
@@ -181,7 +178,9 @@ def check_features(features: Mapping[str, Mapping[str, Any] | None]) -> None:
     for name, how in features.items():
         column = VOCABULARY.get(name)
         if column is None or column.role != "feature":
-            raise ConfigError(f"features.{name}: not a feature of the vocabulary (`immunocast tables cohort`).")
+            raise ConfigError(
+                f"features.{name}: not a feature of the vocabulary (`immunocast tables cohort`)."
+            )
         if column.kind == "text":
             raise ConfigError(f"features.{name}: free text cannot be a model input.")
         how = how or {}
@@ -192,12 +191,12 @@ def check_features(features: Mapping[str, Mapping[str, Any] | None]) -> None:
             raise ConfigError(f"features.{name}: a category takes no {sorted(how)[0]}; write {{}}.")
         transform = how.get("transform") or "none"
         if transform not in TRANSFORMS:
-            raise ConfigError(
-                f"features.{name}.transform is {transform!r}; known: {', '.join(TRANSFORMS)}."
-            )
+            raise ConfigError(f"features.{name}.transform is {transform!r}; known: {', '.join(TRANSFORMS)}.")
         clip = how.get("clip")
         if clip is not None and (len(clip) != 2 or (None not in clip and clip[0] >= clip[1])):
             raise ConfigError(f"features.{name}.clip is {clip}; write [low, high] with low < high.")
         low = clip[0] if clip is not None else None
         if transform == "log2" and (low is None or low <= 0):
-            raise ConfigError(f"features.{name}: log2 needs a clip with a positive low, e.g. clip: [0.1, 100].")
+            raise ConfigError(
+                f"features.{name}: log2 needs a clip with a positive low, e.g. clip: [0.1, 100]."
+            )

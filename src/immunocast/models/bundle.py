@@ -45,7 +45,16 @@ ALLOWED_TYPES = frozenset(
         "sklearn.tree._tree.Tree",
     }
 )
-_PARAMS = ("required", "impute", "scale", "min_category_count", "explainer", "output_scale", "source")
+_PARAMS = (
+    "required",
+    "impute",
+    "scale",
+    "min_category_count",
+    "explainer",
+    "output_scale",
+    "source",
+    "label",
+)
 
 
 def save_bundle(model: Any, folder: Path) -> Path:
@@ -79,8 +88,11 @@ def save_bundle(model: Any, folder: Path) -> Path:
         }
         content["estimator"] = _save_estimator(model.estimator_, folder)
     else:
-        raise ConfigError(f"A model of class {name} cannot be stored. Wrap it as immunocast.models.learner.Learner.")
-    (folder / "bundle.json").write_text(json.dumps(content, indent=1, sort_keys=True) + "\n")
+        raise ConfigError(
+            f"A model of class {name} cannot be stored. Wrap it as immunocast.models.learner.Learner."
+        )
+    # keys stay in their order: it is the order of the features
+    (folder / "bundle.json").write_text(json.dumps(content, indent=1) + "\n")
     return folder
 
 
@@ -124,7 +136,9 @@ def load_bundle(folder: Path) -> Any:
         raise NotFoundError(f"There is no model bundle in {folder}.")
     content = json.loads(path.read_text())
     if content["format"] > FORMAT:
-        raise ConfigError(f"{path} has format {content['format']}; this immunocast reads up to {FORMAT}. Update it.")
+        raise ConfigError(
+            f"{path} has format {content['format']}; this immunocast reads up to {FORMAT}. Update it."
+        )
     name = content["class"]
     if name in PLAIN_MODELS:
         model = PLAIN_MODELS[name](**content["params"])

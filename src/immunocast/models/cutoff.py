@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator, ClassifierMixin
 
+from immunocast.cohort.vocabulary import VOCABULARY
 from immunocast.errors import ConfigError
 from immunocast.models.spec import ModelSpec
 
@@ -35,12 +36,16 @@ class MarkerCutoff(ClassifierMixin, BaseEstimator):
     @property
     def spec(self) -> ModelSpec:
         """The marker is required: without it the model abstains."""
+        column = VOCABULARY.get(self.marker)
+        if column is None or column.role != "feature" or column.kind not in ("number", "integer"):
+            raise ConfigError(f"marker {self.marker!r} is no numeric feature of the vocabulary.")
         return ModelSpec(
             required=(self.marker,),
             missing_rule="abstains without the marker",
             learned=False,
             output_scale="probability",
             source=self.source,
+            label=f"{column.label} >= {self.cutoff:g}" + (" %" if column.unit == "%" else ""),
         )
 
     def fit(self, X: pd.DataFrame, y: Any) -> MarkerCutoff:
@@ -65,4 +70,3 @@ class MarkerCutoff(ClassifierMixin, BaseEstimator):
     def predict(self, X: pd.DataFrame) -> np.ndarray:
         """(n,) 1 where the marker is at or above its cut-off."""
         return (X[self.marker].to_numpy(dtype=float) >= self.cutoff).astype(int)
-

@@ -30,6 +30,7 @@ class Learner(ClassifierMixin, BaseEstimator):
     explainer : "linear", "xgboost", "tree" or "none": which exact SHAP method fits the estimator.
     output_scale : scale on which explanations add up: "log-odds" or "probability".
     source : the library or paper that the estimator comes from, for the model card.
+    label : how figures and reports call the model.
     """
 
     def __init__(
@@ -43,6 +44,7 @@ class Learner(ClassifierMixin, BaseEstimator):
         explainer: Explainer = "none",
         output_scale: OutputScale = "log-odds",
         source: str = "",
+        label: str = "",
     ):
         self.estimator = estimator
         self.features = features
@@ -53,6 +55,7 @@ class Learner(ClassifierMixin, BaseEstimator):
         self.explainer = explainer
         self.output_scale = output_scale
         self.source = source
+        self.label = label
 
     @property
     def spec(self) -> ModelSpec:
@@ -72,6 +75,7 @@ class Learner(ClassifierMixin, BaseEstimator):
             output_scale=self.output_scale,
             explainer=self.explainer,
             source=self.source or type(self.estimator).__module__.split(".")[0],
+            label=self.label,
         )
 
     def fit(self, X: pd.DataFrame, y: Any) -> Learner:

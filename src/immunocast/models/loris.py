@@ -84,6 +84,7 @@ class _Loris(ClassifierMixin, BaseEstimator):
     _required: tuple[str, ...] = ()
     _optional: tuple[str, ...] = ("albumin_g_dl", "nlr", "dnlr")
     _trained_on: tuple[str, ...] = ()
+    _label = "LORIS"
 
     def __init__(self, nlr_default: float = 6.2, albumin_default: float = 3.8):
         self.nlr_default = nlr_default
@@ -100,6 +101,7 @@ class _Loris(ClassifierMixin, BaseEstimator):
             trained_on=self._trained_on,
             learned=False,
             source=SOURCE,
+            label=self._label,
         )
 
     def fit(self, X: Any, y: Any) -> _Loris:
@@ -133,6 +135,7 @@ class LorisPanCancer(_Loris):
 
     _required = ("tmb_mut_mb", "prior_systemic_therapy", "age_years", "tumor_type")
     _trained_on = ("Chowell_train",)
+    _label = "LORIS pan-cancer"
 
     def _score(self, X: pd.DataFrame) -> np.ndarray:
         return pan_cancer_score(X, *self._blood(X))
@@ -143,6 +146,7 @@ class LorisNSCLC(_Loris):
 
     _required = ("tmb_mut_mb", "pdl1_tps", "prior_systemic_therapy", "tumor_type")
     _trained_on = ("Chowell_train", "Chowell_test")
+    _label = "LORIS NSCLC"
 
     def _score(self, X: pd.DataFrame) -> np.ndarray:
         return nsclc_score(X, *self._blood(X))
@@ -154,6 +158,7 @@ class LorisRouted(_Loris):
     _required = ("tmb_mut_mb", "prior_systemic_therapy", "age_years", "tumor_type")
     _optional = ("pdl1_tps", "albumin_g_dl", "nlr", "dnlr")
     _trained_on = ("Chowell_train", "Chowell_test")
+    _label = "Routed LORIS"
 
     def _score(self, X: pd.DataFrame) -> np.ndarray:
         blood = self._blood(X)

@@ -27,6 +27,7 @@ class ModelSpec:
     output_scale : scale on which explanations add up.
     explainer : which exact explainer applies; "none" where there is none.
     source : citation of a published model, or the library of a learner.
+    label : how figures and reports call it; "" for the model's own name.
     """
 
     required: tuple[str, ...] = ()
@@ -37,6 +38,7 @@ class ModelSpec:
     output_scale: OutputScale = "log-odds"
     explainer: Explainer = "none"
     source: str = ""
+    label: str = ""
 
     @property
     def inputs(self) -> tuple[str, ...]:
@@ -62,8 +64,14 @@ class ResponseModel(Protocol):
     """
 
     @property
-    def spec(self) -> ModelSpec: ...
+    def spec(self) -> ModelSpec:
+        """What the model needs."""
+        ...
 
-    def fit(self, X: Any, y: Any) -> Any: ...
+    def fit(self, X: Any, y: Any) -> Any:
+        """Fit on a training fold."""
+        ...
 
-    def predict_proba(self, X: Any) -> Any: ...
+    def predict_proba(self, X: Any) -> Any:
+        """(n, 2) probabilities."""
+        ...

@@ -1,7 +1,8 @@
 """The run folder: where a pipeline execution keeps everything that it found.
 
     <folder>/config.yaml       the frozen configuration
-    <folder>/manifest.json     run id, time, versions, provenance, digests of tables and bundles
+    <folder>/meta/<stage>.json what each stage says of itself (provenance, flow, models, settings)
+    <folder>/manifest.json     run id and digests of tables and bundles, written when the folder is sealed
     <folder>/tables/*.parquet  the tables of `store.schemas`
     <folder>/bundles/<model>/<fold>/   fitted models (`models.bundle`)
     <folder>/figures/*.png
@@ -16,7 +17,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -77,9 +77,9 @@ class RunFolder:
         return self.path / "bundles" / model / fold
 
     def write_json(self, name: str, content: Mapping[str, Any]) -> Path:
-        """Write a JSON file at the top of the folder, keys sorted."""
-        self.path.mkdir(parents=True, exist_ok=True)
+        """Write a JSON file, keys sorted."""
         path = self.path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
         return path
 
@@ -88,13 +88,21 @@ class RunFolder:
         path = self.path / name
         return json.loads(path.read_text()) if path.is_file() else {}
 
+    def write_meta(self, stage: str, **fields: Any) -> None:
+        """Keep what a stage says of itself; each stage has a file of its own, as DVC needs it."""
+        self.write_json(f"meta/{stage}.json", fields)
+
     def manifest(self) -> dict[str, Any]:
-        """The manifest; {} before the first stage has written it."""
-        return self.read_json("manifest.json")
+        """All that the stages and the seal say, merged; {} before the first stage."""
+        parts = sorted((self.path / "meta").glob("*.json")) if (self.path / "meta").is_dir() else []
+        merged: dict[str, Any] = {}
+        for part in parts:
+            merged |= json.loads(part.read_text())
+        return merged | self.read_json("manifest.json")
 
     def update_manifest(self, **fields: Any) -> None:
-        """Add fields to the manifest."""
-        self.write_json("manifest.json", {**self.manifest(), **fields})
+        """Add fields to manifest.json."""
+        self.write_json("manifest.json", {**self.read_json("manifest.json"), **fields})
 
     def digests(self) -> dict[str, str]:
         """SHA-256 of every table and bundle file, by path relative to the folder."""
@@ -115,13 +123,21 @@ class RunFolder:
             raise FileExistsError(f"{target} exists already; a run folder is never overwritten.")
         self.update_manifest(run_id=target.name, digests=self.digests())
         target.parent.mkdir(parents=True, exist_ok=True)
-        os.replace(self.path, target)
+        self.path.rename(target)
         return RunFolder(target)
 
-    def copy_to(self, target: Path) -> RunFolder:
-        """Copy the whole folder (DVC keeps its outputs in place; the run folder is a sealed copy)."""
-        shutil.copytree(self.path, target)
-        return RunFolder(target)
+    def seal_copy(self, target: Path) -> RunFolder:
+        """Seal a copy and leave this folder in place, as DVC needs it.
+
+        Raises
+        ------
+        FileExistsError
+            Where `target` exists.
+        """
+        unfinished = target.with_name(f".{target.name}.unfinished")
+        shutil.rmtree(unfinished, ignore_errors=True)
+        shutil.copytree(self.path, unfinished)
+        return RunFolder(unfinished).seal(target)
 
 
 def file_digest(path: Path) -> str:

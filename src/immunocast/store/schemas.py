@@ -52,21 +52,19 @@ _IDS = {
     "cohort_id": (_TEXT, False, "cohort that the patient belongs to"),
 }
 
-CHECKS = _table(
-    "checks",
-    "a finding of a quality check",
-    {
-        "code": (_TEXT, False, "stable code of the check, e.g. IC-LEAK-001"),
-        "severity": (_TEXT, False, "error (stops a run), warning or info"),
-        "cohort_id": (_TEXT, True, "cohort concerned, null for all"),
-        "column": (_TEXT, True, "column concerned"),
-        "n": (_INT, False, "number of patients concerned"),
-        "rows": (_TEXT, False, "up to 20 patient ids, separated by ;"),
-        "message": (_TEXT, False, "what was found and what it means"),
-        "waived_because": (_TEXT, True, "reason given in the configuration for going on"),
-    },
-    sort_by=("severity", "code", "cohort_id", "column", "message"),
-)
+_CHECK_COLUMNS: dict[str, tuple[str, bool, str]] = {
+    "code": (_TEXT, False, "stable code of the check, e.g. IC-LEAK-001"),
+    "severity": (_TEXT, False, "error (stops a run), warning or info"),
+    "cohort_id": (_TEXT, True, "cohort concerned, null for all"),
+    "column": (_TEXT, True, "column concerned"),
+    "n": (_INT, False, "number of patients concerned"),
+    "rows": (_TEXT, False, "up to 20 patient ids, separated by ;"),
+    "message": (_TEXT, False, "what was found and what it means"),
+    "waived_because": (_TEXT, True, "reason given in the configuration for going on"),
+}
+_CHECK_ORDER = ("severity", "code", "cohort_id", "column", "message")
+CHECKS = _table("checks", "a finding of a quality check of the data", _CHECK_COLUMNS, _CHECK_ORDER)
+MODEL_CHECKS = _table("model_checks", "a finding of a check of the results", _CHECK_COLUMNS, _CHECK_ORDER)
 
 TRUTH = _table(
     "truth",
@@ -98,7 +96,7 @@ PREDICTIONS = _table(
         "in_training": (
             _BOOL,
             False,
-            "the patient, or a linked person, helped to fit this model: no performance number may use the row",
+            "the patient or a linked person helped to fit this model: no performance number may use the row",
         ),
     },
     sort_by=("model", "recalibration", "scheme", "repeat", "fold", "patient_id"),
@@ -252,7 +250,7 @@ COHORT = Table(
 )
 
 TABLES: dict[str, Table] = {
-    t.name: t for t in (COHORT, TRUTH, CHECKS, PREDICTIONS, METRICS, COMPARISONS, CURVES, SHAP, IMPORTANCE)
+    t.name: t for t in (COHORT, TRUTH, CHECKS, MODEL_CHECKS, PREDICTIONS, METRICS, COMPARISONS, CURVES, SHAP, IMPORTANCE)
 }
 
 
@@ -274,6 +272,8 @@ def conform(name: str, frame: pd.DataFrame) -> pd.DataFrame:
         Where the frame breaks the schema: a defect of immunocast, not of the user's data.
     """
     table = TABLES[name]
+    if frame.empty:  # an empty table still has its columns
+        frame = frame.reindex(columns=list(dict.fromkeys([*table.columns, *frame.columns])))
     order = [c for c in table.columns if c in frame]
     frame = frame[order + [c for c in frame if c not in order]]
     frame = table.schema.validate(frame.reset_index(drop=True), lazy=True)

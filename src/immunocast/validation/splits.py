@@ -100,7 +100,9 @@ class RepeatedStratifiedKFold:
         stratum = cohort["cohort_id"].astype(str).str.cat(pd.Series(y, index=cohort.index).astype(str), "|")
         # a stratum smaller than the number of folds cannot be spread over them: it joins its outcome's others
         small = stratum.map(stratum.value_counts()) < self.n_splits
-        codes = np.unique(stratum.mask(small, pd.Series(y, index=cohort.index).astype(str)), return_inverse=True)[1]
+        codes = np.unique(
+            stratum.mask(small, pd.Series(y, index=cohort.index).astype(str)), return_inverse=True
+        )[1]
         per_class = min(int(y.sum()), int(len(y) - y.sum()))
         if per_class < self.n_splits:
             raise ConfigError(

@@ -1,0 +1,50 @@
+"""What all entry points share: Hydra, the environment, the run folder in work, and errors as exit codes.
+
+Exit codes: 0 done, 1 a defect of immunocast, 2 a mistake in settings or input, 3 stopped by a quality check,
+130 interrupted.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import hydra
+from omegaconf import DictConfig
+from rich.console import Console
+from rich.markup import escape
+
+from immunocast.config import check, conf_dir
+from immunocast.errors import ImmunocastError
+from immunocast.store.runfolder import RunFolder
+
+# nothing that users run reports home
+for _name in ("MLFLOW_DISABLE_TELEMETRY", "DO_NOT_TRACK", "DVC_NO_ANALYTICS"):
+    os.environ.setdefault(_name, "true")
+
+console = Console(stderr=True, highlight=False)
+
+
+def stage(run: Callable[[DictConfig, RunFolder], object]) -> None:
+    """Run a stage from the command line on the fixed place that DVC knows, `paths.work`."""
+    entry(lambda cfg: run(cfg, RunFolder(Path(cfg.paths.work))))
+
+
+def entry(task: Callable[[DictConfig], object]) -> None:
+    """Compose the configuration from conf/ and the command line, check it, and run a task with it."""
+
+    @hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="config")
+    def main(cfg: DictConfig) -> None:
+        try:
+            check(cfg)
+            task(cfg)
+        except ImmunocastError as error:
+            console.print(f"[bold red]{type(error).__name__}[/]: {escape(str(error))}", soft_wrap=True)
+            sys.exit(error.exit_code)
+        except KeyboardInterrupt:
+            console.print("[bold red]Interrupted.[/] What was unfinished is thrown away.")
+            sys.exit(130)
+
+    main()

@@ -1,0 +1,39 @@
+"""Evaluate: metrics, comparisons and curves from the predictions alone. Writes those tables and model_checks."""
+
+from _stage import stage
+from omegaconf import DictConfig
+
+from immunocast.cohort.quality import apply_waivers, check_performance, raise_on_errors, to_checks_table
+from immunocast.config import build, frozen
+from immunocast.store.runfolder import RunFolder
+from immunocast.validation.evaluate import evaluate
+
+
+def run(cfg: DictConfig, work: RunFolder) -> None:
+    settings = frozen(cfg)["evaluation"]
+    result = evaluate(
+        work.table("predictions"),
+        references=settings["references"],
+        thresholds=settings["thresholds"],
+        n_resamples=settings["n_resamples"],
+        min_events=settings["min_events"],
+        seed=cfg.seed,
+        engine=build(cfg.engine, "engine"),
+    )
+    found = check_performance(result.metrics, work.manifest()["provenance"]["synthetic"])
+    checks = to_checks_table(apply_waivers(found, frozen(cfg)["checks"]["waive"]))
+    for name in ("metrics", "comparisons", "curves"):
+        work.write_table(name, getattr(result, name))
+    work.write_table("model_checks", checks)
+    work.write_meta(
+        "evaluate",
+        reference_model=settings["references"][0] if settings["references"] else None,
+        headline_model=settings["headline_model"],
+        thresholds=settings["thresholds"],
+        n_resamples=settings["n_resamples"],
+    )
+    raise_on_errors(checks)
+
+
+if __name__ == "__main__":
+    stage(run)

@@ -1,0 +1,41 @@
+"""Load: read a cohort, link persons, check the data. Writes the tables cohort, checks and truth."""
+
+from dataclasses import asdict
+
+from _stage import stage
+from omegaconf import DictConfig
+
+from immunocast.cohort.loading import prepare_cohort
+from immunocast.cohort.quality import raise_on_errors
+from immunocast.config import build, build_models, frozen
+from immunocast.store.runfolder import RunFolder
+
+
+def run(cfg: DictConfig, work: RunFolder) -> None:
+    settings = frozen(cfg)
+    inputs = {name: None for model in build_models(cfg).values() for name in model.spec.inputs}
+    tables = build(cfg.cohort, "cohort").load()
+    prepared = prepare_cohort(
+        tables,
+        endpoint=cfg.endpoint,
+        features=list(inputs),
+        linkage=settings["linkage"],
+        waive=settings["checks"]["waive"],
+    )
+    work.write_table("cohort", prepared.cohort)
+    work.write_table("checks", prepared.checks)
+    if tables.truth is not None:
+        work.write_table("truth", tables.truth)
+    work.write_meta(
+        "load",
+        provenance=asdict(tables.provenance),
+        flow=prepared.flow,
+        n_linked=prepared.n_linked,
+        endpoint=cfg.endpoint,
+        seed=cfg.seed,
+    )
+    raise_on_errors(prepared.checks)
+
+
+if __name__ == "__main__":
+    stage(run)

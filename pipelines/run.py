@@ -1,0 +1,75 @@
+"""Run: all stages in one process, from a cohort to a published run, with a table of results at the end."""
+
+import contextlib
+import shutil
+import sys
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import evaluate
+import explain
+import load
+import report
+import train
+from _stage import console, entry
+from omegaconf import DictConfig
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from immunocast.config import build
+from immunocast.report.terminal import print_results
+from immunocast.store.runfolder import RunFolder
+from immunocast.tracking.process import sigterm_raises
+
+STAGES = {"load": load.run, "train": train.run, "evaluate": evaluate.run, "explain": explain.run}
+
+
+def main(cfg: DictConfig) -> None:
+    run_id = report.new_run_id(cfg, datetime.now(UTC))
+    runs = Path(cfg.paths.runs)
+    work = RunFolder(runs / f".{run_id}.unfinished")
+    stages = {**STAGES, "report": lambda c, w: report.run(c, w, run_id)}
+    tracker = build(cfg.tracking, "tracking") if cfg.tracking else None
+    published = None
+    with sigterm_raises(), discarded_on_failure(work), contextlib.ExitStack() as stack:
+        columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(30), TimeElapsedColumn())
+        progress = stack.enter_context(Progress(*columns, console=console, transient=False))
+        bar = progress.add_task("start", total=len(stages) + (tracker is not None) + 1)
+        handle = stack.enter_context(tracker.pipeline_run(run_id)) if tracker else None
+        progress.advance(bar)
+        seconds = {}
+        for name, stage in stages.items():
+            progress.update(bar, description=name)
+            begin = time.perf_counter()
+            stage(cfg, work)
+            seconds[name] = round(time.perf_counter() - begin, 1)
+            progress.advance(bar)
+        sealed = work.seal(runs / run_id)
+        if tracker:
+            from immunocast.tracking.publish import publish
+
+            progress.update(bar, description="publish")
+            begin = time.perf_counter()
+            published = publish(sealed, tracker, handle)
+            seconds["publish"] = round(time.perf_counter() - begin, 1)
+            progress.advance(bar)
+        progress.update(bar, description="done")
+    steps = {"Report": str(sealed.path / "report.html"), "Importance": "immunocast importance"}
+    if tracker:
+        steps["MLflow UI"] = f"{Path(sys.executable).with_name('mlflow')} ui --backend-store-uri {tracker.shown_uri}"
+    print_results(sealed, seconds, published.message() if published else None, steps)
+
+
+@contextlib.contextmanager
+def discarded_on_failure(work: RunFolder) -> Iterator[None]:
+    """An unfinished run folder is of no use to anybody."""
+    try:
+        yield
+    except BaseException:
+        shutil.rmtree(work.path, ignore_errors=True)
+        raise
+
+
+if __name__ == "__main__":
+    entry(main)

@@ -1,0 +1,38 @@
+"""Train: fit every model in every fold, predict who was left out. Writes predictions and all bundles."""
+
+import shutil
+
+from _stage import stage
+from omegaconf import DictConfig
+
+from immunocast.cohort.outcomes import make_labels
+from immunocast.config import build, build_models
+from immunocast.models.bundle import save_bundle
+from immunocast.store.runfolder import RunFolder
+from immunocast.validation.cross_predict import cross_predict
+
+
+def run(cfg: DictConfig, work: RunFolder) -> None:
+    cohort, models, scheme = work.table("cohort"), build_models(cfg), build(cfg.validation, "validation")
+    result = cross_predict(
+        cohort,
+        make_labels(cohort, cfg.endpoint).y,
+        models,
+        scheme,
+        endpoint=cfg.endpoint,
+        engine=build(cfg.engine, "engine"),
+    )
+    shutil.rmtree(work.path / "bundles", ignore_errors=True)
+    for (name, fold), model in result.bundles.items():
+        save_bundle(model, work.bundle_path(name, fold))
+    work.write_table("predictions", result.predictions)
+    work.write_meta(
+        "train",
+        scheme=scheme.name,
+        n_linked_out={s.key: s.n_linked_out for s in result.splits},
+        models={n: {"spec": m.spec.to_dict(), "label": m.spec.label or n} for n, m in models.items()},
+    )
+
+
+if __name__ == "__main__":
+    stage(run)

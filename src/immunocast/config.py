@@ -1,0 +1,169 @@
+"""From conf/ to objects: where the configuration lies, how it is composed, checked and frozen.
+
+This and `pipelines/` are the only places that know Hydra; everything below takes plain arguments.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+from hydra import compose, initialize_config_dir
+from hydra.errors import HydraException, InstantiationException
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from immunocast.errors import ConfigError, ImmunocastError
+
+
+def conf_dir() -> Path:
+    """The folder of the configuration: packaged with an installed immunocast, else the checkout's conf/."""
+    packaged = Path(__file__).parent / "conf"
+    checkout = Path(__file__).parents[2] / "conf"
+    for folder in (packaged, checkout):
+        if (folder / "config.yaml").is_file():
+            return folder
+    raise ConfigError(f"No configuration was found in {packaged} or {checkout}. Install immunocast again.")
+
+
+@dataclass
+class EvaluationSettings:
+    """Types and defaults of the section `evaluation`."""
+
+    references: list[str] = field(default_factory=list)
+    headline_model: str = ""
+    thresholds: list[float] = field(default_factory=list)
+    n_resamples: int = 2000
+    min_events: int = 10
+
+
+@dataclass
+class ExplainSettings:
+    """Types and defaults of the section `explain`."""
+
+    by: list[str] = field(default_factory=list)
+    n_resamples: int = 2000
+
+
+@dataclass
+class Settings:
+    """Types of what is not instantiated: a wrong type or an unknown key is refused before anything runs."""
+
+    endpoint: str = "response"
+    seed: int = 0
+    evaluation: EvaluationSettings = field(default_factory=EvaluationSettings)
+    explain: ExplainSettings = field(default_factory=ExplainSettings)
+
+
+def check(cfg: DictConfig) -> None:
+    """Check types and the settings that must fit together.
+
+    Raises
+    ------
+    ConfigError
+        Naming the key, the value and the mend.
+    """
+    try:
+        missing = sorted(OmegaConf.missing_keys(cfg))
+        if missing:
+            raise ConfigError(f"These settings have no value yet: {', '.join(missing)}. Give them as KEY=VALUE.")
+        for key in Settings.__dataclass_fields__:
+            if key not in cfg:
+                raise ConfigError(f"The configuration lacks {key!r}.")
+        OmegaConf.merge(OmegaConf.structured(Settings), {k: cfg[k] for k in Settings.__dataclass_fields__})
+    except OmegaConfBaseException as error:
+        raise ConfigError(f"Configuration: {str(error).splitlines()[0]} (key {error.full_key})") from error
+    settings = cfg.evaluation
+    names = list(cfg.models)
+    wrong = [m for m in (settings.headline_model, *settings.references) if m not in names]
+    if wrong:
+        raise ConfigError(
+            f"evaluation names the model {wrong[0]!r}, which is not among models: {', '.join(names)}. "
+            "Set evaluation.headline_model and evaluation.references."
+        )
+    if any(not 0 < t < 1 for t in settings.thresholds):
+        raise ConfigError("evaluation.thresholds are probabilities: each must lie between 0 and 1.")
+    for section in ("evaluation", "explain"):
+        if cfg[section].n_resamples < 100:
+            raise ConfigError(f"{section}.n_resamples is {cfg[section].n_resamples}; an interval needs 100 or more.")
+
+
+def load_config(overrides: Sequence[str] = ()) -> DictConfig:
+    """Compose the configuration outside of Hydra's own entry points.
+
+    Raises
+    ------
+    ConfigError
+        Where an override names nothing that exists.
+    """
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        try:
+            return compose("config", overrides=list(overrides))
+        except HydraException as error:
+            raise ConfigError(f"Configuration: {error}") from error
+
+
+def build(node: Any, key: str) -> Any:
+    """Instantiate a configured object with plain lists and dicts as arguments.
+
+    Raises
+    ------
+    ConfigError
+        Where its constructor refuses the settings; an immunocast error keeps its own words.
+    """
+    try:
+        return instantiate(node, _convert_="all")
+    except InstantiationException as error:
+        cause = error.__cause__
+        while cause is not None and not isinstance(cause, ImmunocastError):
+            cause = cause.__cause__
+        if cause is not None:
+            raise cause from None
+        raise ConfigError(f"Cannot build {key}: {str(error).splitlines()[0]}") from error
+    except OmegaConfBaseException as error:
+        raise ConfigError(f"Cannot build {key}: {str(error).splitlines()[0]}") from error
+
+
+def build_models(cfg: DictConfig) -> dict[str, Any]:
+    """The configured models, unfitted, by name.
+
+    Raises
+    ------
+    ConfigError
+        Where one is no response model.
+    """
+    from immunocast.models.spec import ResponseModel
+
+    models = {}
+    for name, node in cfg.models.items():
+        model = build(node, f"models.{name}")
+        if not isinstance(model, ResponseModel):
+            raise ConfigError(
+                f"models.{name} is a {type(model).__name__} without a ModelSpec. Wrap the classifier: "
+                "_target_: immunocast.models.learner.Learner, with the classifier under `estimator`."
+            )
+        models[str(name)] = model
+    return models
+
+
+#: Sections and keys that say where things lie on this machine; they never enter a frozen configuration.
+_PLACES = ("paths", "tracking")
+
+
+def frozen(cfg: DictConfig) -> dict[str, Any]:
+    """The resolved configuration without places: what a run was, the same on every machine."""
+    plain = OmegaConf.to_container(cfg, resolve=True)
+    assert isinstance(plain, dict)
+    for key in _PLACES:
+        plain.pop(key, None)
+    plain["cohort"].pop("data_dir", None)
+    return {str(k): v for k, v in plain.items()}
+
+
+def frozen_yaml(cfg: DictConfig) -> str:
+    """`frozen` as YAML text, keys in the order of conf/."""
+    return yaml.safe_dump(frozen(cfg), sort_keys=False, allow_unicode=True, width=110)

@@ -1,0 +1,75 @@
+"""The shap table: every patient explained by the models that did not train on that patient."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from immunocast.engines import Engine, SerialEngine
+from immunocast.explain.shap_values import explain_learner
+from immunocast.features.preprocess import model_frame
+
+#: Largest difference between a bundle's probability and the stored one.
+PREDICTION_TOLERANCE = 1e-9
+
+
+def explain_out_of_fold(
+    cohort: pd.DataFrame,
+    predictions: pd.DataFrame,
+    load_model: Callable[[str, str], Any],
+    models: Iterable[str],
+    *,
+    engine: Engine | None = None,
+) -> pd.DataFrame:
+    """Explain the predictions of learners with the fold bundles that made them.
+
+    Parameters
+    ----------
+    cohort : cohort table.
+    predictions : predictions table; abstained rows are left out.
+    load_model : (model name, fold key) -> fitted learner.
+    models : names of the models with an explainer.
+    engine : how to spread the folds.
+
+    Returns
+    -------
+    Rows of the shap table.
+
+    Raises
+    ------
+    ArithmeticError
+        Where a bundle does not give the predictions that are stored: it would explain another model.
+    """
+    rows = predictions[predictions["model"].isin(list(models)) & ~predictions["abstained"]]
+    by_patient = cohort.set_index("patient_id", drop=False)
+    groups = list(rows.groupby(["model", "scheme", "repeat", "fold", "endpoint"], sort=True))
+
+    def explain(group: tuple[tuple[Any, ...], pd.DataFrame]) -> pd.DataFrame:
+        (name, scheme, repeat, fold, endpoint), part = group
+        model = load_model(str(name), f"r{repeat}-{fold}")
+        patients = by_patient.loc[part["patient_id"]]
+        result = explain_learner(model, model_frame(patients, model.spec.inputs))
+        gap = float(np.max(np.abs(result.p - part["p_response"].to_numpy()), initial=0.0))
+        if not gap <= PREDICTION_TOLERANCE:
+            raise ArithmeticError(f"The bundle of {name}, fold {fold}, misses its stored predictions by {gap:.2g}.")
+        head = pd.DataFrame(
+            {
+                "patient_id": patients["patient_id"].to_numpy(),
+                "cohort_id": patients["cohort_id"].to_numpy(),
+                "model": name,
+                "scheme": scheme,
+                "repeat": repeat,
+                "fold": fold,
+                "endpoint": endpoint,
+                "output_scale": result.scale,
+                "base_value": result.base_value,
+                "output": result.output,
+            }
+        )
+        return pd.concat([head, result.values.reset_index(drop=True)], axis=1)
+
+    parts = (engine or SerialEngine()).map(explain, groups)
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
