@@ -1,0 +1,83 @@
+"""Metrics of predicted probabilities: arrays in, numbers out; no metric sees a model.
+
+Discrimination: `auroc`, `auprc`, `roc_points`, and DeLong's `delong_variance`, `delong_interval`,
+`delong_difference`. Accuracy: `brier`, `scaled_brier`. Calibration: `calibration_intercept`, `calibration_slope`,
+`calibration_bins`. Utility: `net_benefit`, `net_benefit_treat_all`, `net_benefit_treat_none`. Uncertainty:
+`bootstrap`, over `person_weights`. `METRICS` lists what evaluation computes; a new metric is one line there.
+"""
+
+from immunocast.metrics._accuracy import brier, scaled_brier
+from immunocast.metrics._arrays import LOGIT_EPS, logit
+from immunocast.metrics._calibration import (
+    CalibrationBins,
+    calibration_bins,
+    calibration_intercept,
+    calibration_slope,
+    wilson_interval,
+)
+from immunocast.metrics._catalogue import (
+    METRICS,
+    Estimate,
+    Metric,
+    bootstrap,
+    get_metric,
+    quotient,
+    resampled_fits,
+    resampled_parts,
+)
+from immunocast.metrics._delong import (
+    Difference,
+    Influence,
+    auroc_influence,
+    auroc_interval,
+    delong_difference,
+    delong_interval,
+    delong_variance,
+    influence_difference,
+    influence_variance,
+    stratified,
+)
+from immunocast.metrics._discrimination import auprc, auroc, mean_roc, roc_points
+from immunocast.metrics._resampling import blocks, bootstrap_p, percentile_interval, person_weights
+from immunocast.metrics._utility import net_benefit, net_benefit_treat_all, net_benefit_treat_none
+
+__all__ = [
+    "LOGIT_EPS",
+    "METRICS",
+    "CalibrationBins",
+    "Difference",
+    "Estimate",
+    "Influence",
+    "Metric",
+    "auprc",
+    "auroc",
+    "auroc_influence",
+    "auroc_interval",
+    "blocks",
+    "bootstrap",
+    "bootstrap_p",
+    "brier",
+    "calibration_bins",
+    "calibration_intercept",
+    "calibration_slope",
+    "delong_difference",
+    "delong_interval",
+    "delong_variance",
+    "get_metric",
+    "influence_difference",
+    "influence_variance",
+    "logit",
+    "mean_roc",
+    "net_benefit",
+    "net_benefit_treat_all",
+    "net_benefit_treat_none",
+    "percentile_interval",
+    "person_weights",
+    "quotient",
+    "resampled_fits",
+    "resampled_parts",
+    "roc_points",
+    "scaled_brier",
+    "stratified",
+    "wilson_interval",
+]

@@ -1,0 +1,141 @@
+"""The bootstrap over persons: resamples as integer weights, intervals and p values from them.
+
+A resample draws as many persons as there are, with replacement, within each stratum. It is kept as how often
+each patient was drawn, shape (n, B): all models and metrics read the same matrix, which is what makes differences
+paired. The numbers depend on the seed, the persons and the strata alone, never on the order of rows or models,
+nor on how work is spread.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from immunocast.errors import ConfigError
+from immunocast.metrics._arrays import FloatArray
+
+Counts = npt.NDArray[np.uint16]
+
+#: Bytes that one block of weights may take as floats; temporary arrays of a metric are a few times this.
+BLOCK_BYTES = 16_000_000
+
+
+def person_weights(persons: Any, strata: Any = None, *, n_resamples: int = 2000, seed: int = 0) -> Counts:
+    """How often each patient is drawn in each resample.
+
+    Parameters
+    ----------
+    persons : (n,) person ids; all patients of a person are drawn together.
+    strata : (n,) names, e.g. cohorts; None for one stratum. A person found in several belongs to the first by name.
+    n_resamples : B, at least 1.
+    seed : not negative. Each stratum has its own stream, derived from the seed and its name, so that another
+        cohort in the data changes nothing for this one.
+
+    Returns
+    -------
+    (n, B) counts; within a stratum the counts of persons sum to the number of persons in every column.
+
+    Raises
+    ------
+    ConfigError
+        Where `n_resamples` or `seed` is out of range.
+    """
+    if n_resamples < 1:
+        raise ConfigError(f"n_resamples is {n_resamples}: at least 1 resample is needed.")
+    if seed < 0:
+        raise ConfigError(f"seed is {seed}: it must not be negative.")
+    names, person = np.unique(np.asarray(persons).astype(str), return_inverse=True)
+    labels = np.asarray(["all"] * len(person) if strata is None else strata).astype(str)
+    levels, level = np.unique(labels, return_inverse=True)
+    home = np.full(len(names), len(levels))
+    np.minimum.at(home, person, level)
+    counts = np.zeros((len(names), n_resamples), dtype=np.uint16)
+    for k, name in enumerate(levels):
+        members = np.flatnonzero(home == k)
+        if len(members):
+            counts[members] = _draw(len(members), n_resamples, _stream(seed, str(name)))
+    return counts[person]
+
+
+def _stream(seed: int, name: str) -> np.random.Generator:
+    digest = hashlib.sha256(name.encode()).digest()
+    words = np.frombuffer(digest[:16], dtype="<u4").tolist()
+    return np.random.default_rng([seed, *words])
+
+
+def _draw(m: int, n_resamples: int, rng: np.random.Generator) -> Counts:
+    """Multiplicities of m persons in each resample, (m, B), drawn in blocks of bounded memory."""
+    out = np.empty((m, n_resamples), dtype=np.uint16)
+    size = max(1, BLOCK_BYTES // (16 * m))
+    for start in range(0, n_resamples, size):
+        b = min(size, n_resamples - start)
+        drawn = rng.integers(0, m, size=(b, m))
+        drawn += np.arange(b)[:, None] * m
+        out[:, start : start + b] = np.bincount(drawn.ravel(), minlength=b * m).reshape(b, m).T
+    return out
+
+
+def blocks(counts: Counts, *, whole_first: bool = False) -> Iterator[FloatArray]:
+    """The weights as floats, a block of resamples at a time, in order.
+
+    Parameters
+    ----------
+    counts : (n, B) as `person_weights` gives them, or rows of it.
+    whole_first : True to put a column before all others in which everybody counts once: the estimate itself.
+
+    Yields
+    ------
+    (n, b) weights.
+    """
+    n, b = counts.shape
+    if whole_first:
+        yield np.ones((n, 1))
+    size = max(64, BLOCK_BYTES // (8 * max(n, 1)))
+    for start in range(0, b, size):
+        yield counts[:, start : start + size].astype(np.float64)
+
+
+def percentile_interval(values: FloatArray, *, level: float = 0.95) -> tuple[float, float, int]:
+    """Percentile interval of resampled values.
+
+    Parameters
+    ----------
+    values : (B,) values, NaN where a resample has none (one class only, say).
+    level : confidence level.
+
+    Returns
+    -------
+    low, high, n_left_out : bounds over the resamples that have a value, and how many have none. The bounds are NaN
+        where more than half have none.
+    """
+    kept = values[~np.isnan(values)]
+    left_out = len(values) - len(kept)
+    if len(kept) * 2 < len(values) or not len(kept):
+        return float("nan"), float("nan"), left_out
+    low, high = np.quantile(kept, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high), left_out
+
+
+def bootstrap_p(values: FloatArray) -> float:
+    """Two-sided p of "the difference is 0" from resampled differences, by inverting the percentile interval.
+
+    p = 2 min(#(d <= 0) + 1, #(d >= 0) + 1) / (B + 1), at most 1 (Davison & Hinkley 1997, section 4.2 for the
+    + 1). It can't fall below 2 / (B + 1).
+
+    Parameters
+    ----------
+    values : (B,) resampled differences; NaN are left out.
+
+    Returns
+    -------
+    float in (0, 1]; NaN where more than half of the resamples have no value.
+    """
+    kept = values[~np.isnan(values)]
+    if len(kept) * 2 < len(values) or not len(kept):
+        return float("nan")
+    fewer = min(int(np.sum(kept <= 0)), int(np.sum(kept >= 0)))
+    return min(1.0, 2 * (fewer + 1) / (len(kept) + 1))

@@ -1,0 +1,77 @@
+"""Clinical utility: net benefit and its two reference strategies (Vickers & Elkin 2006, Med Decis Making 26:565)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from immunocast.metrics._arrays import FloatArray, IntArray, binary_outcome, check_pair, check_threshold
+from immunocast.metrics._types import Parts
+
+
+def net_benefit_parts(y: IntArray, p: FloatArray, threshold: float) -> Parts:
+    """Batched net benefit: its sum over patients and their number, for each column of the weights."""
+    odds = threshold / (1 - threshold)
+    gain = np.where(p >= threshold, np.where(y == 1, 1.0, -odds), 0.0)
+
+    def parts(weights: FloatArray) -> tuple[FloatArray, FloatArray]:
+        return np.einsum("nb,n->b", weights, gain), weights.sum(axis=0)
+
+    return parts
+
+
+def net_benefit(y_true: Any, p: Any, threshold: float) -> float:
+    """Net benefit of treating the patients with p >= threshold.
+
+    TP/n - FP/n * t/(1-t): true positives per patient, less the false positives weighted by the odds at which a
+    doctor and patient are indifferent. It reads `p` as a probability: a miscalibrated model loses.
+
+    Parameters
+    ----------
+    y_true : (n,) outcomes 0/1.
+    p : (n,) predicted probabilities.
+    threshold : probability of response from which one would treat, between 0 and 1.
+
+    Returns
+    -------
+    float, at most the prevalence.
+
+    Raises
+    ------
+    DataError
+        Where the arrays do not fit, or hold other values.
+    ConfigError
+        Where the threshold is not between 0 and 1.
+    """
+    y, q = check_pair(y_true, p)
+    odds = check_threshold(threshold) / (1 - threshold)
+    treated = q >= threshold
+    return float((np.sum(treated & (y == 1)) - np.sum(treated & (y == 0)) * odds) / len(y))
+
+
+def net_benefit_treat_all(y_true: Any, threshold: float) -> float:
+    """Net benefit of treating everybody: prevalence - (1 - prevalence) t/(1-t).
+
+    Raises
+    ------
+    DataError, ConfigError
+        As for `net_benefit`.
+    """
+    y = binary_outcome(y_true)
+    odds = check_threshold(threshold) / (1 - threshold)
+    prevalence = float(y.mean())
+    return prevalence - (1 - prevalence) * odds
+
+
+def net_benefit_treat_none(y_true: Any, threshold: float) -> float:
+    """Net benefit of treating nobody: 0 by definition.
+
+    Raises
+    ------
+    DataError, ConfigError
+        As for `net_benefit`.
+    """
+    binary_outcome(y_true)
+    check_threshold(threshold)
+    return 0.0
