@@ -1,0 +1,352 @@
+"""Cohorts from CSV, TSV, Parquet and XLSX files through a column mapping; also files of new patients to score.
+
+Nothing here knows a particular cohort: what is special about one stands in its YAML (`conf/cohort/`), with
+the reason, and goes into the provenance notes and the checks table.
+
+Checks that this reader can add: IC-FILE-001 another file than the mapping was written for; IC-FILE-002 a
+column was not read; IC-FILE-003 an optional column is absent; IC-FILE-004 a correction that concerns nobody.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from immunocast.cohort.hints import did_you_mean
+from immunocast.cohort.mapping import (
+    MAPPING_KEYS,
+    READER_KEYS,
+    ColumnMapping,
+    Sheet,
+    identity_spec,
+    parse_mapping,
+)
+from immunocast.cohort.quality import finding as check
+from immunocast.cohort.raw_table import UNNAMED, RawTable
+from immunocast.cohort.sources import XLSX, read_tables
+from immunocast.cohort.standardise import SheetTable, standardise
+from immunocast.cohort.table import DTYPES, CohortTables, Provenance, to_cohort_table
+from immunocast.cohort.vocabulary import MEASURED_SUFFIX, VOCABULARY
+from immunocast.errors import ConfigError, DataError, Problem
+
+VIEWS = ("analysis", "as_published")
+
+
+class TabularCohort:
+    """A cohort in a CSV, TSV, Parquet or XLSX file.
+
+    Parameters
+    ----------
+    name : name of the cohort configuration; None for the file's name. Also the cohort id where neither a
+        sheet nor a column gives one.
+    file : path, absolute or relative to `data_dir`.
+    data_dir : folder of the data.
+    sha256 : digest of the file that the mapping was written for; another file gets a warning in the checks.
+    citation, licence : of the source.
+    view : "analysis" applies the mapping's corrections; "as_published" keeps the published values (imputed
+        ones with measured-flags) for the reproduction of published results. A column whose unit is not what
+        its name claims is left out there.
+    cohorts : cohort ids (or sheet titles) to read; None for all whose `default` is not false.
+    columns : vocabulary name -> {source, value, unit, factor, coding, missing, optional, prefix_with_cohort},
+        or just the source's header. Codings give final values; `factor` and `unit` concern numbers.
+    vocabulary_names : also read columns that carry the vocabulary's names, without a mapping.
+    sheets : title -> {cohort_id, institution, default, absent, columns, corrections, notes}.
+    missing_codes : further codes for missing values, beside empty, NA, N/A, #N/A, NaN, null and None.
+    delimiter : of a text file; None for comma (.csv) or tab (.tsv, .txt).
+    notes : caveats of the whole source.
+
+    Raises
+    ------
+    ConfigError
+        Where the mapping is wrong; names everything that is.
+    """
+
+    def __init__(
+        self,
+        name: str | None = None,
+        file: str | Path | None = None,
+        data_dir: str | Path = ".",
+        sha256: str | None = None,
+        citation: str = "",
+        licence: str = "",
+        view: str = "analysis",
+        cohorts: Sequence[str] | None = None,
+        columns: Mapping[str, Any] | None = None,
+        vocabulary_names: bool = False,
+        sheets: Mapping[str, Any] | None = None,
+        missing_codes: Sequence[Any] = (),
+        delimiter: str | None = None,
+        notes: Sequence[str] = (),
+        **unknown: Any,
+    ):
+        for key in unknown:
+            hint = did_you_mean(key, (*MAPPING_KEYS, *READER_KEYS))
+            raise ConfigError(f"Unknown setting {key!r} of a cohort. {hint}".strip())
+        if view not in VIEWS:
+            raise ConfigError(f"cohort.view is {view!r}; it must be one of {', '.join(VIEWS)}.")
+        if isinstance(cohorts, str):
+            raise ConfigError(f"cohort.cohorts must be a list, e.g. [{cohorts}].")
+        self.name = name
+        self.file = file
+        self.data_dir = data_dir
+        self.sha256 = sha256
+        self.citation = citation
+        self.licence = licence
+        self.view = view
+        self.cohorts = cohorts
+        self.columns = columns
+        self.vocabulary_names = vocabulary_names
+        self.sheets = sheets
+        self.missing_codes = missing_codes
+        self.delimiter = delimiter
+        self.notes = notes
+        self._mapping = parse_mapping({key: getattr(self, key) for key in MAPPING_KEYS})
+
+    @property
+    def path(self) -> Path:
+        """The file, with the data folder put before a relative path.
+
+        Raises
+        ------
+        ConfigError
+            Where no file is set.
+        """
+        if not self.file:
+            raise ConfigError("No file is set. Name it with cohort.file=/path/to/patients.csv.")
+        return Path(self.data_dir).expanduser() / Path(self.file).expanduser()
+
+    def load(self) -> CohortTables:
+        """Read the file.
+
+        Returns
+        -------
+        The cohort table, provenance and checks. Nothing is fitted, and no outcome is derived.
+
+        Raises
+        ------
+        DataError
+            With every problem of the file, all sheets together.
+        ConfigError
+            Where `cohorts` names a cohort that is not there.
+        """
+        path, mapping = self.path, self._mapping
+        name = self.name or path.stem
+        wanted = self._wanted(path)
+        titles = [s.title for s in wanted if s.title is not None] or None
+        raw, problems = read_tables(path, titles, mapping.delimiter)
+        by_title = {s.title: s for s in wanted if s.title is not None}
+        tables = []
+        for table in raw:
+            sheet = by_title.get(table.sheet or "") or with_identity(mapping.base, mapping, table)
+            tables.append(standardise(table, sheet, self.view, path.name, sheet.cohort_id or name))
+        problems += [p for t in tables for p in t.problems] + _across(tables, path.name)
+        if problems:
+            raise DataError(problems)
+        cohort = self._selected(_combine(tables))
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        checks = self._checks(path, digest, raw, tables)
+        notes = (*self.notes, *(note for t in tables for note in t.notes))
+        source = self.citation or f"file {path.name}"
+        return CohortTables(
+            to_cohort_table(cohort),
+            Provenance(name, False, source, digest, self.view, self.licence, notes),
+            checks=checks,
+        )
+
+    def _wanted(self, path: Path) -> list[Sheet]:
+        """The sheets to read; for a file of one table, the mapping's base."""
+        sheets = self._mapping.sheets
+        if not sheets:
+            return [self._mapping.base] if path.suffix.lower() not in XLSX else []
+        if path.suffix.lower() not in XLSX:
+            raise ConfigError(f"The mapping has `sheets:`, but {path.name} is not a workbook.")
+        if self.cohorts is None:
+            return [s for s in sheets.values() if s.default]
+        names = {key: s for s in sheets.values() for key in (s.cohort_id, s.title)}
+        for wanted in self.cohorts:
+            if wanted not in names:
+                listed = ", ".join(str(s.cohort_id) for s in sheets.values())
+                raise ConfigError(f"cohort.cohorts: there is no cohort {wanted!r}. Cohorts: {listed}.")
+        return list({s.title: s for s in (names[c] for c in self.cohorts)}.values())
+
+    def _selected(self, cohort: pd.DataFrame) -> pd.DataFrame:
+        """Rows of the wanted cohorts, where a column tells the cohort."""
+        if self.cohorts is None or self._mapping.sheets:
+            return cohort
+        there = cohort["cohort_id"].unique()
+        for wanted in self.cohorts:
+            if wanted not in there:
+                listed = ", ".join(there)
+                raise ConfigError(f"cohort.cohorts: there is no cohort {wanted!r}. Cohorts: {listed}.")
+        return cohort[cohort["cohort_id"].isin(self.cohorts)]
+
+    def _checks(
+        self, path: Path, digest: str, raw: Sequence[RawTable], tables: Sequence[SheetTable]
+    ) -> list[dict[str, Any]]:
+        checks = []
+        if self.sha256 and digest != str(self.sha256).lower():
+            message = (
+                f"{path.name} is not the file that the mapping was written for (SHA-256 {digest[:12]}..., "
+                f"expected {str(self.sha256)[:12]}...): corrections may not fit it"
+            )
+            checks.append(check("IC-FILE-001", "warning", message, n=sum(len(t.frame) for t in tables)))
+        if self._mapping.vocabulary_names:
+            used = {spec.source for spec in self._mapping.base.columns.values()}
+            for table in raw:
+                for header in table.frame.columns.difference([*used, *table_columns(table)], sort=False):
+                    if not header.startswith(UNNAMED):
+                        hint = did_you_mean(header, VOCABULARY)
+                        message = f"column {header!r} is not in the vocabulary and was not read. {hint}".strip()
+                        checks.append(check("IC-FILE-002", "warning", message, n=len(table.frame)))
+        return checks + [c for t in tables for c in t.checks]
+
+
+def with_identity(sheet: Sheet, mapping: ColumnMapping, table: RawTable) -> Sheet:
+    """Add the columns that carry the vocabulary's names, where the mapping asks for it."""
+    if not mapping.vocabulary_names:
+        return sheet
+    columns = {name: identity_spec(name, mapping.missing) for name in table_columns(table)}
+    if "patient_id" not in sheet.columns:
+        columns["patient_id"] = identity_spec("patient_id", mapping.missing)
+    return Sheet(None, sheet.cohort_id, columns | sheet.columns)
+
+
+def table_columns(table: RawTable) -> list[str]:
+    """Headers of a table that are names of the vocabulary or measured-flags of its features."""
+    return [header for header in map(str, table.frame.columns) if header.removesuffix(MEASURED_SUFFIX) in VOCABULARY]
+
+
+def _across(tables: Sequence[SheetTable], file: str) -> list[Problem]:
+    """Ids that are there in two sheets: unique within each, but not over the cohort table."""
+    owner: dict[str, str | None] = {}
+    problems = []
+    for table in tables:
+        ids = table.frame.get("patient_id", pd.Series(dtype="str"))
+        twice = [i for i in ids.dropna() if i in owner]
+        if twice:
+            problems.append(
+                Problem(
+                    f"{len(twice)} patient ids are also in sheet {owner[twice[0]]}",
+                    "Ids must be unique over all cohorts: set `patient_id: {prefix_with_cohort: true}`",
+                    file=file,
+                    sheet=table.sheet,
+                    column="patient_id",
+                    rows=tuple(int(r) for r in table.rows[ids.isin(twice).to_numpy()]),
+                    value=twice[0],
+                )
+            )
+        owner |= {i: table.sheet for i in ids.dropna()}
+    return problems
+
+
+def _combine(tables: Sequence[SheetTable]) -> pd.DataFrame:
+    """One frame from the tables of the sheets; columns that a sheet lacks are missing there.
+
+    Flags: a value of a sheet without imputation was measured, so its flag is 1.
+    """
+    names = list(dict.fromkeys(c for t in tables for c in t.frame.columns))
+    combined = {}
+    for name in names:
+        feature = name.removesuffix(MEASURED_SUFFIX)
+        dtype: Any = DTYPES[VOCABULARY[name].kind] if name in VOCABULARY else "Int64"
+        parts = []
+        for table in tables:
+            part = pd.Series(index=range(len(table.frame)), dtype=dtype)
+            if name in table.frame:
+                part = table.frame[name]
+            elif feature != name and feature in table.frame:
+                part = part.mask(table.frame[feature].notna(), 1)
+            parts.append(part.astype(dtype))
+        combined[name] = pd.concat(parts, ignore_index=True)
+    return pd.DataFrame(combined)
+
+
+# -- new patients -------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class RefusedRow(Problem):
+    """A row that is not scored: a `Problem` of one row, with the patient's id where it could be read."""
+
+    patient_id: str | None = None
+
+
+def read_patients(
+    file: Path,
+    mapping: Mapping[str, Any],
+    *,
+    cohort_id: str | None = None,
+    strict: bool = False,
+    sheet: str | None = None,
+) -> tuple[pd.DataFrame, list[RefusedRow]]:
+    """Read one file of new patients, to be scored; outcomes and design columns may be absent.
+
+    Parameters
+    ----------
+    file : CSV, TSV, Parquet or XLSX.
+    mapping : from `load_mapping`. For a workbook, the mapping's entry of that sheet applies; ids are taken as
+        they are (no prefix), so that scores can be joined back.
+    cohort_id : id for all rows; None for the mapped column, or the file's name.
+    strict : raise where any row has a problem, in place of refusing that row.
+    sheet : title of the sheet; needed where a workbook has several.
+
+    Returns
+    -------
+    The cohort table of the rows that can be used, in the file's order, and the refused rows: one entry for
+    each thing wrong in a row, with its row number as a spreadsheet shows it (`refused_frame` tabulates them).
+
+    Raises
+    ------
+    DataError
+        Where the file as a whole cannot be used (missing, empty, a mapped column absent that is not
+        `optional`), or, if `strict`, where any row has a problem.
+    """
+    parsed = parse_mapping(mapping)
+    raw, problems = read_tables(file, [sheet] if sheet is not None else None, parsed.delimiter)
+    if problems:
+        raise DataError(problems)
+    table = raw[0]
+    plan = parsed.sheets.get(table.sheet or "") or with_identity(parsed.base, parsed, table)
+    result = standardise(table, plan, "analysis", file.name, cohort_id or file.stem, scoring=True)
+    fatal = result.problems if strict else result.fatal
+    if fatal:
+        raise DataError(fatal)
+    frame = result.frame
+    if cohort_id is not None:
+        frame = frame.assign(cohort_id=pd.Series(cohort_id, index=frame.index, dtype="str"))
+    refused = [
+        RefusedRow(
+            f.message,
+            f.mend,
+            file.name,
+            table.sheet,
+            source,
+            (int(table.rows[position]),),
+            shown,
+            None if pd.isna(frame["patient_id"].iloc[position]) else str(frame["patient_id"].iloc[position]),
+        )
+        for source, f in result.findings
+        for position, shown in zip(f.positions, f.shown, strict=True)
+    ]
+    refused.sort(key=lambda r: r.rows)
+    bad = np.isin(table.rows, [r.rows[0] for r in refused])
+    return to_cohort_table(frame[~bad]), refused
+
+
+def refused_frame(refused: Sequence[RefusedRow]) -> pd.DataFrame:
+    """Refused rows as a table: row, patient_id, column, value, reason; one line for each thing wrong."""
+    return pd.DataFrame(
+        {
+            "row": pd.Series([r.rows[0] for r in refused], dtype="int64"),
+            "patient_id": pd.Series([r.patient_id for r in refused], dtype="str"),
+            "column": pd.Series([r.column for r in refused], dtype="str"),
+            "value": pd.Series([r.value for r in refused], dtype="str"),
+            "reason": pd.Series([f"{r.message}. {r.mend}".strip() for r in refused], dtype="str"),
+        }
+    )
