@@ -1,0 +1,94 @@
+"""Every figure of a run: `make_figures` draws them into `figures/`, `why_missing` says why one is not there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from immunocast.report import figures_explain as explain
+from immunocast.report import figures_performance as performance
+from immunocast.report.view import RunView
+from immunocast.store.runfolder import RunFolder
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A figure on disk.
+
+    Attributes
+    ----------
+    name : stable name, the file's stem.
+    path : the PNG file.
+    title : what it shows, in a few words.
+    caption : how to read it, with the numbers that a reader needs.
+    alt : what it shows, for those who can't see it.
+    """
+
+    name: str
+    path: Path
+    title: str
+    caption: str
+    alt: str
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """How a figure is made: its title, what stands in its way ("" for nothing), and the drawing itself."""
+
+    title: str
+    obstacle: Callable[[RunView], str]
+    draw: Callable[[RunView, Path, str], tuple[str, str]]
+
+
+CATALOGUE: dict[str, Drawing] = {
+    "roc": Drawing("ROC curves", performance.no_curve("roc"), performance.roc),
+    "auroc_forest": Drawing("AUROC by cohort and model", performance.no_auroc, performance.forest),
+    "calibration": Drawing("Calibration", performance.no_curve("calibration"), performance.calibration),
+    "decision_curve": Drawing("Decision curves", performance.no_curve("decision"), performance.decision),
+    "probability_distribution": Drawing(
+        "Predicted probability by outcome", performance.no_probabilities, performance.distribution
+    ),
+    "comparison": Drawing("Difference to the published reference", performance.no_comparison, performance.comparison),
+    "shap_importance": Drawing("Importance of features", explain.no_importance, explain.importance),
+    "shap_beeswarm": Drawing("SHAP values of all patients", explain.no_shap, explain.beeswarm),
+    **{
+        f"shap_waterfall_{kind}": Drawing(f"One patient: {words}", explain.no_patient(kind), explain.waterfall(kind))
+        for kind, words in explain.KINDS.items()
+    },
+}
+
+
+def make_figures(run: RunFolder) -> list[Figure]:
+    """Draw all figures that the run's tables allow.
+
+    Parameters
+    ----------
+    run : a run folder with a manifest; an absent table costs the figures that need it.
+
+    Returns
+    -------
+    The figures in reading order. PNG files under `figures/`, the same bytes for the same tables.
+
+    Raises
+    ------
+    NotFoundError
+        Where the run has no manifest.
+    """
+    view = RunView(run)
+    mark = "Synthetic data, no patient exists. " if view.synthetic else ""
+    figures = []
+    for name, drawing in CATALOGUE.items():
+        path = run.path / "figures" / f"{name}.png"
+        if drawing.obstacle(view):
+            path.unlink(missing_ok=True)
+            continue
+        caption, alt = drawing.draw(view, path, drawing.title)
+        figures.append(Figure(name, path, drawing.title, mark + caption, mark + alt))
+    return figures
+
+
+def why_missing(view: RunView) -> dict[str, str]:
+    """Reasons, by figure name, for the figures that can't be drawn for this run."""
+    reasons = {name: drawing.obstacle(view) for name, drawing in CATALOGUE.items()}
+    return {name: reason for name, reason in reasons.items() if reason}

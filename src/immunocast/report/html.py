@@ -1,0 +1,123 @@
+"""The HTML report: one file with everything in it, read without a network and without scripts."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from importlib import resources
+from pathlib import Path
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from immunocast.report import sections, text
+from immunocast.report.figures import CATALOGUE, Figure, why_missing
+from immunocast.report.flow import participant_flow
+from immunocast.report.table_one import table_one
+from immunocast.report.verdict import prognostic_sentence, verdict
+from immunocast.report.view import RunView
+from immunocast.store.runfolder import RunFolder
+
+REPORT = "report.html"
+
+
+def write_report(run: RunFolder, figures: Sequence[Figure]) -> Path:
+    """Write `report.html` into the run folder.
+
+    Parameters
+    ----------
+    run : a run folder with a manifest. A table that is absent costs its section, which then says why.
+    figures : what `make_figures` returned; pictures are put into the file.
+
+    Returns
+    -------
+    Path of the file. The same run gives the same bytes; everything from data is escaped.
+
+    Raises
+    ------
+    NotFoundError
+        Where the run has no manifest.
+    """
+    view = RunView(run)
+    path = run.path / REPORT
+    path.write_text(render(view, figures), encoding="utf-8")
+    return path
+
+
+def render(view: RunView, figures: Sequence[Figure]) -> str:
+    """The report as HTML."""
+    environment = Environment(
+        loader=PackageLoader("immunocast.report", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["num"] = text.typographic
+    css = resources.files("immunocast.report").joinpath("templates/report.css").read_text(encoding="utf-8")
+    total, flow = participant_flow(view)
+    config = view.run.path / "config.yaml"
+    return environment.get_template(
+        "report.html.j2"
+    ).render(
+        css=Markup(css),  # our own file, no data in it
+        view=view,
+        run_id=view.run.run_id,
+        created=str(view.manifest.get("created", ""))[:19].replace("T", " "),
+        banner=text.SYNTHETIC_BANNER,
+        verdict=verdict(view),
+        prognostic=prognostic_sentence(view),
+        tiles=_tiles(view),
+        n_waived=int(view.warnings["waived_because"].notna().sum()),
+        flow_total=total,
+        flow=flow,
+        reasons=list(dict.fromkeys(r for row in (total, *flow) for r in row.excluded)),
+        table_one=table_one(view.cohort).to_dict("split") if len(view.cohort) else None,
+        overall=sections.metric_sheet(view),
+        by_cohort=[sections.metric_sheet(view, c) for c in view.cohort_ids] if len(view.cohort_ids) > 1 else [],
+        subgroups=sections.subgroup_sheet(view),
+        net_benefit=sections.net_benefit_sheet(view),
+        comparison=sections.comparison_sheet(view, ("auroc",)),
+        other_comparisons=sections.other_comparisons(view),
+        importance=sections.importance_sheet(view),
+        models=sections.model_sheet(view),
+        findings=sections.finding_sheet(view),
+        limits=sections.limits(view),
+        endpoint=text.endpoint_label(view.endpoint),
+        scheme=text.scheme_label(view.scheme),
+        scheme_means=text.SCHEMES.get(view.scheme, ""),
+        config=config.read_text(encoding="utf-8") if config.is_file() else "",
+        pictures={f.name: {"figure": f, "uri": _data_uri(f.path)} for f in figures},
+        titles={name: drawing.title for name, drawing in CATALOGUE.items()},
+        missing=why_missing(view),
+        share=text.percent,
+    )
+
+
+def _tiles(view: RunView) -> list[dict[str, str]]:
+    """The numbers of the headline box."""
+    tiles = []
+    for metric, ideal in (
+        ("auroc", ""),
+        ("calibration_slope", "ideal 1"),
+        ("calibration_intercept", "ideal 0"),
+        ("brier", ""),
+    ):
+        row, decimals = view.metric(metric, view.headline), text.DECIMALS.get(metric, 3)
+        tiles.append(_tile(text.METRIC_LABELS[metric], row, decimals, "estimate", ideal))
+    if view.reference and view.reference != view.headline:
+        row = view.comparison("auroc", view.headline)
+        tiles.append(_tile("AUROC difference", row, 3, "difference", f"vs {view.label(view.reference)}"))
+    return tiles
+
+
+def _tile(name: str, row: dict | None, decimals: int, column: str, under: str) -> dict[str, str]:
+    sign = column == "difference"
+    if row is None or not text.is_number(row[column]):
+        return {"name": name, "value": "–", "span": text.estimate(row, decimals, column), "under": under}
+    span = text.interval(row["ci_low"], row["ci_high"], decimals, sign) or "no interval"
+    return {"name": name, "value": text.number(row[column], decimals, sign), "span": span, "under": under}
+
+
+def _data_uri(path: Path) -> str:
+    return "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode("ascii")

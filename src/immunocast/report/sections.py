@@ -1,0 +1,296 @@
+"""The report's tables as plain rows of cells, made from a run's tables; no HTML here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from immunocast.cohort.vocabulary import label
+from immunocast.report import text
+from immunocast.report.figures_explain import BLOCKS, importance_rows
+from immunocast.report.view import RunView
+
+_METRICS = ("auroc", "auprc", "brier", "scaled_brier", "calibration_slope", "calibration_intercept")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A cell: a value, its interval in a quieter type, and whether it is words in place of a number."""
+
+    value: str
+    span: str = ""
+    words: bool = False
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """A table to print: heads, rows of cells, the notes that belong to it, and which row to set in bold."""
+
+    heads: list[str]
+    rows: list[list[Cell]]
+    notes: list[str]
+    strong: int | None = None
+    title: str = ""
+
+
+def metric_sheet(view: RunView, cohort_id: str | None = None) -> Sheet:
+    """Metrics with intervals, a row a model and recalibration; `cohort_id` None means over all cohorts."""
+    present = [m for m in _METRICS if (view.table("metrics")["metric"] == m).any()]
+    rows, notes = [], _Notes()
+    for model, recalibration, name in view.variants():
+        found = {m: view.metric(m, model, cohort_id, recalibration) for m in present}
+        first = next((r for r in found.values() if r is not None), None)
+        if first is None:
+            continue
+        counts = [f"{int(first[c]):,}" for c in ("n", "n_events", "n_abstained")]
+        cells = [_estimate(found[m], text.DECIMALS.get(m, 3)) for m in present]
+        rows.append([Cell(name), *map(Cell, counts), *cells])
+        for metric, row in found.items():
+            if row is not None:
+                notes.add(row["note"], name)
+            if row is not None and int(row["n"]) != int(first["n"]):
+                notes.add(
+                    f"n is that of the first metric; {text.METRIC_LABELS[metric]} is on {int(row['n']):,} patients",
+                    name,
+                )
+    heads = ["Model", "n", "Events", "Abstained", *(text.METRIC_LABELS[m] for m in present)]
+    return Sheet(heads, rows, notes.lines(), 0 if rows else None, cohort_id or "All cohorts")
+
+
+def net_benefit_sheet(view: RunView) -> Sheet:
+    """Net benefit over all cohorts, a column a threshold."""
+    thresholds = sorted(float(t) for t in view.manifest.get("thresholds") or [])
+    rows, notes = [], _Notes()
+    for model, recalibration, name in view.variants():
+        found = [view.metric("net_benefit", model, None, recalibration, t) for t in thresholds]
+        if any(r is not None for r in found):
+            rows.append([Cell(name), *(_estimate(r, 3) for r in found)])
+            for row in found:
+                notes.add(row["note"] if row else "", name)
+    return Sheet(["Model", *(f"At {t:g}" for t in thresholds)], rows, notes.lines(), 0 if rows else None)
+
+
+def comparison_sheet(view: RunView, metrics: tuple[str, ...], cohort_id: str | None = None) -> Sheet:
+    """Differences to the reference on common patients, for the named metrics."""
+    frame = view.table("comparisons")
+    rows, notes, several = [], _Notes(), len(metrics) > 1
+    frame = frame[frame["metric"].isin(metrics) & (frame["reference_model"] == view.reference)]
+    frame = frame[frame["cohort_id"].isin(["combined", "pooled"] if cohort_id is None else [cohort_id])]
+    place = {m: i for i, m in enumerate(view.order)}
+    for row in sorted(
+        frame.to_dict("records"),
+        key=lambda r: (metrics.index(r["metric"]), place.get(r["model"], 99), _nan_last(r["threshold_or_horizon"])),
+    ):
+        decimals = text.DECIMALS.get(row["metric"], 3)
+        metric = text.METRIC_LABELS.get(row["metric"], text.humanise(row["metric"]))
+        if text.is_number(row["threshold_or_horizon"]):
+            metric += f" at {row['threshold_or_horizon']:g}"
+        name = view.label(row["model"])
+        rows.append(
+            [
+                Cell(name),
+                *([Cell(metric)] if several else []),
+                _estimate(row, decimals, "difference", sign=True),
+                Cell(text.p_value(row["p"]) or "–"),
+                Cell(f"{int(row['n_common']):,}"),
+                Cell(f"{int(row['n_events']):,}"),
+                Cell(f"{int(row['n_lost']):,}"),
+                Cell(text.number(row["estimate_model"], decimals) or "–"),
+                Cell(text.number(row["estimate_reference"], decimals) or "–"),
+            ]
+        )
+        notes.add(row["note"], f"{name}, {metric}" if several else name)
+    heads = [
+        "Model",
+        *(["Metric"] if several else []),
+        "Difference",
+        "p",
+        "n common",
+        "Events",
+        "n lost",
+        "Model’s value",
+        "Reference’s value",
+    ]
+    return Sheet(heads, rows, notes.lines(), _place(rows, view.label(view.headline)))
+
+
+def other_comparisons(view: RunView) -> Sheet:
+    """Differences to the reference in all metrics but the AUROC."""
+    found = set(view.table("comparisons")["metric"]) - {"auroc"}
+    order = [*text.METRIC_LABELS]
+    return comparison_sheet(view, tuple(sorted(found, key=lambda m: (order.index(m) if m in order else 99, m))))
+
+
+def subgroup_sheet(view: RunView) -> Sheet:
+    """AUROC inside subgroups for the headline and the reference model, over all cohorts."""
+    frame = view.table("metrics")
+    frame = frame[(frame["metric"] == "auroc") & (frame["subgroup"] != "all")]
+    pairs = frame[["subgroup", "level"]].drop_duplicates().sort_values(["subgroup", "level"])
+    models = [m for m in dict.fromkeys((view.headline, view.reference)) if (frame["model"] == m).any()]
+    rows, notes = [], _Notes()
+    for subgroup, level in pairs.itertuples(index=False):
+        found = [view.metric("auroc", m, subgroup=subgroup, level=level) for m in models]
+        first = next((r for r in found if r is not None), None)
+        if first is None:
+            continue
+        share = text.percent(int(first["n_events"]), int(first["n"]))
+        counts = [f"{int(first['n']):,}", f"{int(first['n_events']):,}", share]
+        name = label(subgroup) if label(subgroup) != subgroup else text.humanise(subgroup)
+        rows.append([Cell(name), Cell(text.level_label(level)), *map(Cell, counts), *(_estimate(r, 3) for r in found)])
+        for row in found:
+            notes.add(row["note"] if row else "", f"{name} {level}")
+    heads = ["Subgroup", "Level", "n", "Events", "Share", *(f"AUROC, {view.label(m)}" for m in models)]
+    return Sheet(heads, rows, notes.lines())
+
+
+def importance_sheet(view: RunView) -> Sheet:
+    """Features of the explained model with the stability of their rank and the direction."""
+    frame = importance_rows(view)
+    frame = frame[frame["model"] == view.explained_model] if len(frame) else frame
+    rows = []
+    for row in frame.sort_values(["rank", "feature"]).to_dict("records"):
+        ranks = f"{int(row['rank_low'])} to {int(row['rank_high'])}" if text.is_number(row["rank_low"]) else ""
+        span = text.interval(row["ci_low"], row["ci_high"])
+        rows.append(
+            [
+                Cell(label(row["feature"])),
+                Cell(BLOCKS.get(row["group"], (row["group"],))[0]),
+                Cell(text.number(row["mean_abs_shap"]), span),
+                Cell(str(int(row["rank"])), ranks),
+                Cell(text.number(row["sign"], 2, sign=True) or "by level", words=not text.is_number(row["sign"])),
+                Cell(f"{int(row['n_measured']):,} of {int(row['n']):,}", text.percent(row["n_measured"], row["n"])),
+            ]
+        )
+    scale = str(frame["output_scale"].iloc[0]) if len(frame) else ""
+    heads = ["Feature", "Block", f"Mean |SHAP|, {scale}", "Rank", "Direction (Spearman)", "Measured in"]
+    return Sheet(heads, rows, [])
+
+
+def model_sheet(view: RunView) -> Sheet:
+    """What every model needs, where it comes from, and what it does with missing values."""
+    rows = []
+    for model in view.order:
+        spec = view.models.get(model, {}).get("spec", {})
+        rows.append(
+            [
+                Cell(view.label(model), "learned in this run" if spec.get("learned", True) else "published rule"),
+                Cell(
+                    _features(spec.get("required"), "nothing"), f"optional: {_features(spec.get('optional'), 'none')}"
+                ),
+                Cell(spec.get("missing_rule") or "–"),
+                Cell(", ".join(spec.get("trained_on") or []) or "–"),
+                Cell(spec.get("source") or "–"),
+            ]
+        )
+    heads = ["Model", "Requires", "Missing values", "Trained before on", "Source"]
+    return Sheet(heads, rows, [], 0 if rows else None)
+
+
+def finding_sheet(view: RunView) -> Sheet:
+    """All findings of the checks, the most severe first."""
+    rows = [
+        [
+            Cell(r["severity"]),
+            Cell(r["code"]),
+            Cell(_or_dash(r["cohort_id"], "all")),
+            Cell(_or_dash(r["column"])),
+            Cell(f"{int(r['n']):,}"),
+            Cell(r["message"]),
+            Cell(_or_dash(r["waived_because"])),
+        ]
+        for r in view.findings.to_dict("records")
+    ]
+    return Sheet(["Severity", "Code", "Cohort", "Column", "n", "Finding", "Waived because"], rows, [])
+
+
+def limits(view: RunView) -> list[str]:
+    """What a reader must keep in mind, said from this run's own numbers."""
+    from immunocast.report.verdict import prognostic_sentence
+
+    said = []
+    if view.synthetic:
+        said.append("All patients are made by a generator: results test the software, and nothing else.")
+    said.append(prognostic_sentence(view))
+    said.append(
+        "Intervals hold the fitted models fixed and resample persons: they tell how exactly performance was measured, "
+        "not how much a model fitted on other patients would differ."
+    )
+    said.append(
+        "p-values are not corrected for multiplicity; one comparison, the headline model’s, was named beforehand."
+    )
+    values = [
+        float(row["estimate"]) for c in view.cohort_ids
+        if (row := view.metric("auroc", view.headline, c)) is not None and text.is_number(row["estimate"])
+    ]  # fmt: skip
+    if len(values) > 1:
+        said.append(
+            f"Performance differs between cohorts: the headline model’s AUROC lies between {min(values):.3f} and "
+            f"{max(values):.3f} in the {len(values)} cohorts that are large enough. A new hospital may lie outside."
+        )
+    small = len(view.cohort_ids) - len(values)
+    if small:
+        said.append(
+            f"{small} of {len(view.cohort_ids)} cohorts had too few events or non-events for an AUROC of their own."
+        )
+    cohort = view.cohort
+    for column in ("pdl1_tps", "tmb_mut_mb"):
+        if column in cohort and cohort[column].isna().any():
+            share = text.percent(int(cohort[column].isna().sum()), len(cohort), 0)
+            said.append(f"{label(column)} is missing in {share} of the patients, who may differ from those tested.")
+    said.append(
+        "The cohorts are retrospective, from few centres, and were treated when indications differed from today’s. "
+        "This report is for research; it is no medical device and no ground for treating or not treating a patient."
+        if not view.synthetic
+        else "This report is for research; it is no medical device."
+    )
+    return said
+
+
+# ---- parts
+
+
+class _Notes:
+    """Distinct notes, each with the places where it applies."""
+
+    def __init__(self) -> None:
+        self._where: dict[str, list[str]] = {}
+
+    def add(self, note: Any, where: str) -> None:
+        if note is None or pd.isna(note) or not str(note).strip():
+            return
+        places = self._where.setdefault(str(note).strip(), [])
+        if where not in places:
+            places.append(where)
+
+    def lines(self) -> list[str]:
+        """One line a note."""
+        return [
+            f"{note} ({'; '.join(where[:3])}{f' and {len(where) - 3} more' if len(where) > 3 else ''})"
+            for note, where in self._where.items()
+        ]
+
+
+def _estimate(row: Mapping[Any, Any] | None, decimals: int, column: str = "estimate", sign: bool = False) -> Cell:
+    if row is None or not text.is_number(row[column]):
+        return Cell(text.estimate(row, decimals, column), words=True)
+    span = text.interval(row["ci_low"], row["ci_high"], decimals, sign)
+    return Cell(text.number(row[column], decimals, sign), span or "no interval")
+
+
+def _features(names: Any, nothing: str) -> str:
+    return ", ".join(label(n) for n in names or []) or nothing
+
+
+def _or_dash(value: Any, dash: str = "–") -> str:
+    return dash if value is None or pd.isna(value) else str(value)
+
+
+def _nan_last(value: Any) -> float:
+    return float(value) if text.is_number(value) else -1.0
+
+
+def _place(rows: list[list[Cell]], name: str) -> int | None:
+    return next((i for i, row in enumerate(rows) if row[0].value == name), None)

@@ -1,0 +1,161 @@
+"""Words and numbers as a reader sees them: estimates with intervals, p-values, labels of endpoints and schemes."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Any
+
+import pandas as pd
+
+#: What an endpoint is called in a sentence: (name, what an event is called, in the plural).
+ENDPOINTS = {
+    "response": ("objective response (CR or PR, against SD or PD)", "responders"),
+    "dcb": ("durable clinical benefit (CR, PR or SD of 6 months and more)", "patients with durable benefit"),
+    "primary_resistance": ("primary resistance", "patients with primary resistance"),
+    "acquired_resistance": ("acquired resistance", "patients with acquired resistance"),
+}
+
+#: What a validation scheme means, in a sentence.
+SCHEMES = {
+    "leave_one_cohort_out": "each cohort is predicted by models that were fitted without it",
+    "repeated_kfold": ("each patient is predicted by models that were fitted on the other folds; repeats are averaged"),
+    "train_test": "the test cohorts are predicted by models that were fitted on the training cohorts only",
+}
+
+METRIC_LABELS = {
+    "auroc": "AUROC",
+    "auprc": "AUPRC",
+    "brier": "Brier score",
+    "scaled_brier": "Scaled Brier score",
+    "calibration_intercept": "Calibration intercept",
+    "calibration_slope": "Calibration slope",
+    "net_benefit": "Net benefit",
+}
+
+#: Decimals with which a metric is printed.
+DECIMALS = {"calibration_intercept": 2, "calibration_slope": 2}
+
+SYNTHETIC_BANNER = "SYNTHETIC DATA: no patient exists. Nothing here says anything about real patients."
+
+
+def humanise(name: str) -> str:
+    """A code as words.
+
+    >>> humanise("not_evaluable")
+    'not evaluable'
+    """
+    return str(name).replace("_", " ").strip()
+
+
+_LEVELS = {
+    "ici": "checkpoint inhibitor",
+    "pd1": "PD-1",
+    "pdl1": "PD-L1",
+    "ctla4": "CTLA-4",
+    "pd1_or_pdl1": "PD-1 or PD-L1",
+    "pd1_ctla4": "PD-1 + CTLA-4",
+    "chemo_io": "chemotherapy + ICI",
+}
+
+
+def level_label(level: object) -> str:
+    """A level of a category as tables and figures print it."""
+    return _LEVELS.get(str(level), str(level))
+
+
+def endpoint_label(endpoint: str) -> str:
+    """What an endpoint is called in a sentence."""
+    return ENDPOINTS.get(endpoint, (humanise(endpoint), ""))[0]
+
+
+def event_label(endpoint: str) -> str:
+    """What patients with the event are called, in the plural."""
+    return ENDPOINTS.get(endpoint, ("", f"patients with {humanise(endpoint)}"))[1]
+
+
+def scheme_label(scheme: str) -> str:
+    """What a validation scheme is called in a sentence."""
+    names = {
+        "leave_one_cohort_out": "leave-one-cohort-out",
+        "repeated_kfold": "repeated k-fold",
+        "train_test": "train and test cohorts",
+    }
+    return names.get(scheme, humanise(scheme))
+
+
+def is_number(value: Any) -> bool:
+    """Whether a value is a finite number."""
+    return value is not None and not pd.isna(value) and math.isfinite(float(value))
+
+
+def number(value: Any, decimals: int = 3, sign: bool = False) -> str:
+    """A number with a fixed count of decimals and never a negative zero; "" where there is none.
+
+    >>> number(-0.0001), number(0.25, 2, sign=True)
+    ('0.000', '+0.25')
+    """
+    if not is_number(value):
+        return ""
+    text = f"{float(value):+.{decimals}f}" if sign else f"{float(value):.{decimals}f}"
+    return text.replace("-", "+" if sign else "") if float(text) == 0 else text
+
+
+def interval(low: Any, high: Any, decimals: int = 3, sign: bool = False) -> str:
+    """An interval as "low to high"; "" where an end is unknown."""
+    if not (is_number(low) and is_number(high)):
+        return ""
+    return f"{number(low, decimals, sign)} to {number(high, decimals, sign)}"
+
+
+def estimate(row: Any, decimals: int = 3, column: str = "estimate", sign: bool = False) -> str:
+    """Estimate with its interval, or the note that says why there is none.
+
+    Parameters
+    ----------
+    row : a row of the metrics or comparisons table (a mapping), or None.
+    decimals : decimals of all three numbers.
+    column : name of the point estimate.
+    sign : write "+" before positive numbers (differences).
+
+    Returns
+    -------
+    "0.712 (0.680 to 0.744)", or the note, or "not estimated"; never "nan".
+    """
+    if row is None:
+        return "not estimated"
+    if not is_number(row[column]):
+        return short_note(row.get("note", "")) or "not estimated"
+    span = interval(row["ci_low"], row["ci_high"], decimals, sign)
+    return number(row[column], decimals, sign) + (f" ({span})" if span else " (no interval)")
+
+
+def short_note(note: Any) -> str:
+    """The first clause of a note where it fits into a cell, else ""; whole notes stand below the table."""
+    words = "" if note is None or pd.isna(note) else re.split(r"[;:(,]| - ", str(note), maxsplit=1)[0].strip()
+    return words if len(words) <= 24 else ""
+
+
+def p_value(p: Any) -> str:
+    """A two-sided p-value.
+
+    >>> p_value(0.00002), p_value(0.0314)
+    ('< 0.001', '0.031')
+    """
+    if not is_number(p):
+        return ""
+    return "< 0.001" if float(p) < 0.001 else f"{float(p):.3f}"
+
+
+def percent(part: float, whole: float, decimals: int = 1) -> str:
+    """A share in per cent; "" where the whole is 0."""
+    return f"{100 * part / whole:.{decimals}f} %" if whole else ""
+
+
+def typographic(text: str) -> str:
+    """Replace the hyphen before a number by a minus sign; identifiers keep their hyphens.
+
+    >>> typographic("-0.2 (-0.4 to 0.1), MSK-1")
+    '−0.2 (−0.4 to 0.1), MSK-1'
+    """
+    return re.sub(r"(?<![\w.\-])-(?=\d)", "−", text)

@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+import struct
+
+import numpy as np
+import pytest
+
+from immunocast.report.figures import CATALOGUE, Figure, make_figures, why_missing
+from immunocast.report.figures_explain import ranked_features
+from immunocast.report.patients import choose, explained_values
+from immunocast.report.view import RunView
+from immunocast.store.runfolder import RunFolder
+
+
+def _only(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
+    """Draw these figures only: each drawing takes a part of a second."""
+    monkeypatch.setattr("immunocast.report.figures.CATALOGUE", {n: CATALOGUE[n] for n in names})
+
+
+def test_every_figure_is_drawn_and_described(toy_figures: list[Figure], toy_run: RunFolder) -> None:
+    assert [f.name for f in toy_figures] == list(CATALOGUE)
+    assert why_missing(RunView(toy_run)) == {}
+    for figure in toy_figures:
+        assert figure.path == toy_run.path / "figures" / f"{figure.name}.png"
+        assert figure.caption.startswith("Synthetic data")
+        assert figure.alt.startswith("Synthetic data")
+        assert "nan" not in (figure.caption + figure.alt).lower().replace("finance", "")
+        assert "causes" not in figure.caption
+        width, height = struct.unpack(">II", figure.path.read_bytes()[16:24])
+        assert width == 1440
+        assert 400 < height < 4000
+
+
+def test_same_tables_give_same_bytes_without_time_or_version(toy_figures: list[Figure], make_run, monkeypatch) -> None:
+    names = ("roc", "shap_beeswarm", "shap_waterfall_responder")
+    _only(monkeypatch, *names)
+    before = {f.name: f.path.read_bytes() for f in toy_figures if f.name in names}
+    after = {f.name: f.path.read_bytes() for f in make_figures(make_run())}
+    assert before == after
+    assert not any(b"Software" in data or b"tIME" in data or b"tEXt" in data for data in after.values())
+
+
+def test_real_run_is_not_marked_synthetic(real_figures: list[Figure], toy_figures: list[Figure]) -> None:
+    assert not any("ynthetic" in f.caption + f.alt for f in real_figures)
+    # the mark is in the picture too
+    assert all(a.path.read_bytes() != b.path.read_bytes() for a, b in zip(real_figures, toy_figures, strict=True))
+
+
+def test_absent_tables_cost_their_figures_only(make_run) -> None:
+    run = make_run(shap=False)
+    run.table_path("curves").unlink()
+    names = {f.name for f in make_figures(run)}
+    assert names == {"auroc_forest", "probability_distribution", "comparison"}
+    reasons = why_missing(RunView(run))
+    assert set(reasons) == set(CATALOGUE) - names
+    assert "no SHAP values" in reasons["shap_beeswarm"]
+    assert "roc curves" in reasons["roc"]
+
+
+def test_figure_that_can_no_longer_be_drawn_does_not_linger(make_run, monkeypatch) -> None:
+    _only(monkeypatch, "shap_beeswarm")
+    run = make_run()
+    assert (run.path / "figures" / "shap_beeswarm.png") == make_figures(run)[0].path
+    run.table_path("shap").unlink()
+    assert make_figures(run) == []
+    assert not (run.path / "figures" / "shap_beeswarm.png").exists()
+
+
+@pytest.mark.parametrize("kind", ["responder", "non_responder", "pdl1_negative"])
+def test_patients_are_chosen_by_the_stated_rule(toy_run: RunFolder, kind: str) -> None:
+    view = RunView(toy_run)
+    chosen = choose(view, kind).row
+    cohort = toy_run.table("cohort").set_index("patient_id")
+    values = explained_values(view).set_index("patient_id")
+    group = values[values["y_true"] == (0 if kind == "non_responder" else 1)]
+    if kind == "pdl1_negative":
+        group = group[(cohort.loc[group.index, "pdl1_tps"] < 1).fillna(False)]
+    below, above = (group["output"] < chosen["output"]).sum(), (group["output"] > chosen["output"]).sum()
+    assert chosen["patient_id"] in group.index
+    assert above - below in (0, 1)
+
+
+def test_no_pdl1_negative_responder_is_said(make_run, monkeypatch) -> None:
+    _only(monkeypatch, "shap_waterfall_pdl1_negative")
+    run = make_run()
+    cohort = run.table("cohort")
+    cohort["pdl1_tps"] = cohort["pdl1_tps"].clip(lower=1)
+    run.write_table("cohort", cohort)
+    assert make_figures(run) == []
+    assert "PD-L1 TPS below 1 %" in why_missing(RunView(run))["shap_waterfall_pdl1_negative"]
+
+
+def test_steps_of_a_waterfall_add_up_to_the_output(toy_run: RunFolder) -> None:
+    from immunocast.report.figures_explain import _steps
+
+    view = RunView(toy_run)
+    values, row = explained_values(view), choose(view, "responder").row
+    patient = toy_run.table("cohort").set_index("patient_id").loc[row["patient_id"]]
+    for most in (2, 5, 9):
+        steps = _steps(row, values, patient, most)
+        assert row["base_value"] + sum(v for _, v in steps) == pytest.approx(row["output"])
+    assert len(_steps(row, values, patient, 2)) == 3
+
+
+def test_features_that_no_model_uses_are_left_out(toy_run: RunFolder) -> None:
+    values = explained_values(RunView(toy_run)).assign(plr=np.nan, sii=0.0)
+    assert set(ranked_features(values)) == set(ranked_features(explained_values(RunView(toy_run))))

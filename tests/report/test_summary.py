@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from immunocast.report.summary import results_table, summary_markdown
+from immunocast.report.verdict import comparison_sentence, verdict
+from immunocast.report.view import RunView
+from immunocast.store.runfolder import RunFolder
+
+
+@pytest.fixture(scope="module")
+def summary(toy_run: RunFolder) -> str:
+    return summary_markdown(toy_run)
+
+
+def test_summary_says_what_a_reviewer_needs_first(summary: str, toy_run: RunFolder) -> None:
+    view = RunView(toy_run)
+    auroc = view.metric("auroc", "ridge")
+    first = summary.splitlines()
+    assert first[0].startswith("**SYNTHETIC DATA")
+    assert f"AUROC of {auroc['estimate']:.3f} (95 % interval {auroc['ci_low']:.3f} to" in first[2]
+    assert "is not distinguishable from LORIS, routed: difference in AUROC +0.020" in summary
+    assert "p = 0.310, on 240 common patients (44 left out)" in summary
+    assert f"{view.counts['n']} patients in 3 cohorts, {view.counts['n_events']} events (ORR" in summary
+    assert "leave-one-cohort-out" in summary
+    assert "2 warnings" in summary
+    assert "prognostic" in summary
+    assert "report.html" in summary
+    assert len(first) <= 32  # one screen
+
+
+def test_summary_escapes_names_from_data(make_run) -> None:
+    run = make_run()
+    manifest = run.read_json("manifest.json")
+    manifest["provenance"]["name"] = "a|b <img src=x> *bold*"
+    run.write_json("manifest.json", manifest)
+    said = summary_markdown(run)
+    assert r"a\|b &lt;img src=x&gt; \*bold\*" in said
+    assert "imputed &lt;constant&gt;" in said
+    assert "<" not in said
+
+
+def test_real_data_carries_no_synthetic_banner(make_run) -> None:
+    assert "synthetic" not in summary_markdown(make_run(synthetic=False)).lower()
+
+
+def test_no_summary_or_table_reads_nan(summary: str, toy_run: RunFolder) -> None:
+    table = results_table(toy_run)
+    assert not re.search(r"\bnan\b", summary + table.to_csv(), flags=re.IGNORECASE)
+    assert table["Model"].tolist()[:2] == ["Ridge logistic regression", "LORIS, routed"]
+    assert list(table.columns) == [
+        "Model", "n", "Events", "AUROC (95 % CI)", "Brier", "Calibration slope", "Calibration intercept",
+        "Net benefit at 0.3", "AUROC difference vs LORIS, routed",
+    ]  # fmt: skip
+    assert table.iloc[1, -1] == "reference"
+    assert "not estimated" in table.set_index("Model").loc["TMB ≥ 10 mut/Mb", "Calibration slope"]
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "words", "kind"),
+    [
+        (0.01, 0.05, "discriminates better than", "better"),
+        (-0.05, -0.01, "discriminates worse than", "worse"),
+        (-0.01, 0.05, "is not distinguishable from", "same"),
+        (0.0, 0.05, "is not distinguishable from", "same"),
+    ],
+)
+def test_verdict_follows_the_interval(make_run, low: float, high: float, words: str, kind: str) -> None:
+    run = make_run()
+    frame = run.table("comparisons")
+    frame["difference"], frame["ci_low"], frame["ci_high"] = (low + high) / 2, low, high
+    run.write_table("comparisons", frame)
+    said = comparison_sentence(RunView(run))
+    assert words in said[0]
+    assert said[1] == kind
+
+
+def test_verdict_reads_calibration_from_intervals(make_run) -> None:
+    run = make_run()
+    frame = run.table("metrics")
+    for metric, low, high in (("calibration_slope", 0.5, 0.8), ("calibration_intercept", -1.2, -0.8)):
+        rows = frame["metric"] == metric
+        frame.loc[rows, ["estimate", "ci_low", "ci_high"]] = [(low + high) / 2, low, high]
+    run.write_table("metrics", frame)
+    said = verdict(RunView(run)).calibration
+    assert "predictions are too extreme" in said
+    assert "predictions are too high on average" in said
+
+
+def test_missing_tables_are_said_not_hidden(make_run) -> None:
+    run = make_run()
+    for name in ("metrics", "comparisons", "checks"):
+        run.table_path(name).unlink()
+    said = summary_markdown(run)
+    assert "could not be estimated" in said
+    assert "was not compared with LORIS, routed" in said
+    assert "Checks have not run." in said
