@@ -2,6 +2,7 @@
 
 from dataclasses import asdict
 
+import pandas as pd
 from _stage import stage
 from omegaconf import DictConfig
 
@@ -24,8 +25,7 @@ def run(cfg: DictConfig, work: RunFolder) -> None:
     )
     work.write_table("cohort", prepared.cohort)
     work.write_table("checks", prepared.checks)
-    if tables.truth is not None:
-        work.write_table("truth", tables.truth)
+    work.write_table("truth", pd.DataFrame() if tables.truth is None else tables.truth)
     work.write_meta(
         "load",
         provenance=asdict(tables.provenance),

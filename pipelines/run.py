@@ -34,7 +34,7 @@ def main(cfg: DictConfig) -> None:
     published = None
     with sigterm_raises(), discarded_on_failure(work), contextlib.ExitStack() as stack:
         columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(30), TimeElapsedColumn())
-        progress = stack.enter_context(Progress(*columns, console=console, transient=False))
+        progress = stack.enter_context(Progress(*columns, console=console, transient=True))
         bar = progress.add_task("start", total=len(stages) + (tracker is not None) + 1)
         handle = stack.enter_context(tracker.pipeline_run(run_id)) if tracker else None
         progress.advance(bar)
@@ -44,6 +44,7 @@ def main(cfg: DictConfig) -> None:
             begin = time.perf_counter()
             stage(cfg, work)
             seconds[name] = round(time.perf_counter() - begin, 1)
+            progress.console.print(f"{name:<9}{seconds[name]:>6.1f} s")
             progress.advance(bar)
         sealed = work.seal(runs / run_id)
         if tracker:
@@ -53,8 +54,7 @@ def main(cfg: DictConfig) -> None:
             begin = time.perf_counter()
             published = publish(sealed, tracker, handle)
             seconds["publish"] = round(time.perf_counter() - begin, 1)
-            progress.advance(bar)
-        progress.update(bar, description="done")
+            progress.console.print(f"{'publish':<9}{seconds['publish']:>6.1f} s")
     steps = {"Report": str(sealed.path / "report.html"), "Importance": "immunocast importance"}
     if tracker:
         steps["MLflow UI"] = f"{Path(sys.executable).with_name('mlflow')} ui --backend-store-uri {tracker.shown_uri}"

@@ -167,3 +167,25 @@ def frozen(cfg: DictConfig) -> dict[str, Any]:
 def frozen_yaml(cfg: DictConfig) -> str:
     """`frozen` as YAML text, keys in the order of conf/."""
     return yaml.safe_dump(frozen(cfg), sort_keys=False, allow_unicode=True, width=110)
+
+
+#: What params.yaml adds so that Hydra can run from it: places by name, and no folders of Hydra's own.
+_PARAMS_HEAD = {
+    "defaults": [
+        {"paths": "default"},
+        {"tracking": "sqlite"},
+        "_self_",
+        {"override hydra/job_logging": "disabled"},
+        {"override hydra/hydra_logging": "disabled"},
+    ],
+    "hydra": {"output_subdir": None, "run": {"dir": "."}},
+}
+
+
+def params_yaml(cfg: DictConfig) -> str:
+    """The text of params.yaml: the composed configuration that `dvc repro` runs, places only by name."""
+    plain = frozen(cfg)
+    if "data_dir" in cfg.cohort:
+        plain["cohort"]["data_dir"] = "${paths.data}"
+    head = "# Written by `make params` from conf/; `dvc repro` and `dvc exp run -S` run what stands here.\n"
+    return head + yaml.safe_dump({**_PARAMS_HEAD, **plain}, sort_keys=False, allow_unicode=True, width=110)

@@ -40,7 +40,9 @@ def print_results(
     view = RunView(run)
     said = verdict(view)
     title = f"{view.name}: {view.counts['n']:,} patients, {view.counts['n_events']:,} responders, {view.scheme}"
-    table = Table(title=("SYNTHETIC  " if view.synthetic else "") + title, title_justify="left", box=None, pad_edge=False)
+    table = Table(
+        title=("SYNTHETIC  " if view.synthetic else "") + title, title_justify="left", box=None, pad_edge=False
+    )
     results = results_table(run)
     # the table must be readable at 80 columns: what a narrow terminal leaves out stands in results.csv
     shown = [c for c in results if not c.startswith(_WIDE if console.width >= 110 else _NARROW)]

@@ -68,7 +68,7 @@ MODEL_CHECKS = _table("model_checks", "a finding of a check of the results", _CH
 
 TRUTH = _table(
     "truth",
-    "a synthetic patient; never readable by a model",
+    "a synthetic patient (empty for real cohorts); never readable by a model",
     {**_IDS, "p_response": (_FLOAT, False, "true probability of response, 0-1")},
     sort_by=("patient_id",),
     extra={
