@@ -1,0 +1,177 @@
+"""Publish a run folder: one parent run, a child run a model; safe to repeat.
+
+What identifies a publication is the run's id and the digests of its tables and bundles. Publishing the same
+folder again finds it and changes nothing; one that broke off is completed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from immunocast.errors import NotFoundError
+from immunocast.store.runfolder import RunFolder
+from immunocast.tracking import records as rec
+from immunocast.tracking.mlflow import RunHandle, Tracker
+
+#: Tags by which a publication is found again, and by which it is known to be whole.
+KEY, STATE = "immunocast.publish_key", "immunocast.published"
+#: Tag of a child run: "name/version" in the registry.
+VERSION = "immunocast.model_version"
+
+
+@dataclass(frozen=True)
+class PublishedRun:
+    """Where a run folder was published.
+
+    Attributes
+    ----------
+    run_id : MLflow's id of the parent run.
+    url : its address in the UI.
+    already : True where everything was there before and nothing was changed.
+    model_runs : MLflow's ids of the child runs, by model.
+    model_versions : "name/version" of what was registered, by model.
+    """
+
+    run_id: str
+    url: str
+    already: bool
+    model_runs: dict[str, str] = field(default_factory=dict)
+    model_versions: dict[str, str] = field(default_factory=dict)
+
+    def message(self) -> str:
+        """What to tell the user, in a line."""
+        said = "was published before, nothing changed" if self.already else "published"
+        return f"MLflow: {said}, {len(self.model_runs)} models, {self.url}"
+
+
+def publish_key(run: RunFolder) -> str:
+    """Identity of a publication: run id and digest of its digests."""
+    digests = run.manifest().get("digests") or run.digests()
+    content = hashlib.sha256(json.dumps(digests, sort_keys=True).encode()).hexdigest()
+    return f"{run.run_id}:{content[:16]}"
+
+
+def publish(
+    run: RunFolder, tracker: Tracker, handle: RunHandle | None = None, *, log_patient_tables: bool = True
+) -> PublishedRun:
+    """Publish a run folder to MLflow, or complete or find what was published before.
+
+    Parameters
+    ----------
+    run : a finished run folder.
+    tracker : where to.
+    handle : the open run of `Tracker.pipeline_run` to fill; None opens one.
+    log_patient_tables : see `records.run_records`.
+
+    Raises
+    ------
+    NotFoundError
+        Where the folder is no finished run.
+    ConfigError
+        Where MLflow cannot be reached or used.
+    """
+    if not run.manifest():
+        raise NotFoundError(f"{run.path} has no manifest.json, so there is nothing to publish yet.")
+    key = publish_key(run)
+    with tracker.lock(f"publish {key}"):
+        known = tracker.find({KEY: key})
+        parent = next((i for i, tags in known.items() if "mlflow.parentRunId" not in tags), None)
+        if parent and known[parent].get(STATE) == "complete":
+            published = _recall(run, tracker, parent, known)
+        else:
+            published = _fill(run, tracker, key, parent, known, handle, log_patient_tables)
+    run.write_json(
+        "mlflow.json",
+        {
+            "tracking_uri": tracker.shown_uri,
+            "experiment": tracker.experiment,
+            "run_id": published.run_id,
+            "url": published.url,
+            "publish_key": key,
+            "model_runs": published.model_runs,
+            "model_versions": published.model_versions,
+        },
+    )
+    return published
+
+
+def _recall(run: RunFolder, tracker: Tracker, parent: str, known: dict[str, dict[str, str]]) -> PublishedRun:
+    children = {tags["model"]: run_id for run_id, tags in known.items() if run_id != parent and "model" in tags}
+    versions = {tags["model"]: tags[VERSION] for tags in known.values() if VERSION in tags}
+    return PublishedRun(parent, tracker.run_url(parent), True, children, versions)
+
+
+def _fill(
+    run: RunFolder,
+    tracker: Tracker,
+    key: str,
+    parent: str | None,
+    known: dict[str, dict[str, str]],
+    handle: RunHandle | None,
+    log_patient_tables: bool,
+) -> PublishedRun:
+    if parent is None and handle is None:
+        top = tracker.start(rec.display_name(run, run.run_id), {KEY: key})
+    elif parent is None or (handle is not None and parent == handle.run_id):
+        assert handle is not None
+        top = handle
+    else:
+        top = tracker.resume(parent)
+    # the pipeline closes the run that it opened itself
+    with contextlib.nullcontext() if top is handle else tracker.closing(top.run_id):
+        tracker.rename(top.run_id, rec.display_name(run, run.run_id))
+        tracker.log(top.run_id, [rec.Tag(KEY, key), rec.Tag(STATE, "started")])
+        runs: dict[str, str] = {}
+        versions: dict[str, str] = {}
+        before = {tags.get("model"): i for i, tags in known.items() if i != top.run_id}
+        for model in run.manifest().get("models", {}):
+            child = before.get(model)
+            if child is not None and known[child].get(STATE) == "complete":
+                version = known[child].get(VERSION)
+            else:
+                child, version = _fill_model(run, tracker, key, model, top.run_id, child)
+            runs[model] = child
+            if version is not None:
+                versions[model] = version
+        # the parent's tag comes last: it says that everything below is there
+        tracker.log(top.run_id, rec.run_records(run, log_patient_tables=log_patient_tables), _created_ms(run))
+        tracker.log(top.run_id, [rec.Tag(STATE, "complete")])
+    return PublishedRun(top.run_id, top.url, False, runs, versions)
+
+
+def _fill_model(
+    run: RunFolder, tracker: Tracker, key: str, model: str, parent: str, child: str | None
+) -> tuple[str, str | None]:
+    if child is None:
+        name = rec.display_name(run, model)
+        child = tracker.start(name, {KEY: key, "model": model, STATE: "started"}, parent).run_id
+    else:
+        tracker.resume(child)
+    with tracker.closing(child):
+        records = list(rec.model_records(run, model))
+        plain = [r for r in records if not isinstance(r, rec.Model)]
+        done = [rec.Tag(STATE, "complete")]
+        named = None
+        tracker.log(child, plain, _created_ms(run))
+        for bundle in (r for r in records if isinstance(r, rec.Model)):
+            model_id, version = tracker.log_model(child, bundle, plain, _created_ms(run))
+            if model == run.manifest().get("headline_model"):
+                tracker.link_model(parent, model_id)
+            if version is not None:
+                named = f"{bundle.registered_name}/{version}"
+                done.append(rec.Tag(VERSION, named))
+        tracker.log(child, done)
+    return child, named
+
+
+def _created_ms(run: RunFolder) -> int:
+    """Time of the run, so that a repeated metric is the same point."""
+    created = run.manifest().get("created")
+    when = datetime.fromisoformat(created) if created else datetime(2000, 1, 1, tzinfo=UTC)
+    if when.tzinfo is None:
+        when = when.replace(tzinfo=UTC)
+    return int(when.timestamp() * 1000)

@@ -1,0 +1,379 @@
+"""What a run has to say to a tracker: typed records, read from a run folder.
+
+The tracker is a consumer: `run_records` and `model_records` yield Param, Metric, Tag and so on, one loop in
+`tracking.mlflow` logs them. Nothing here knows that MLflow exists; names follow the rules that it sets.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from immunocast.cohort.vocabulary import VOCABULARY
+from immunocast.errors import NotFoundError
+from immunocast.models.spec import ModelSpec
+from immunocast.store.runfolder import RunFolder
+from immunocast.tracking.describe import describe_model
+
+SYNTHETIC_BANNER = "**SYNTHETIC DATA: no patient exists. Nothing here says anything about real patients.**"
+
+#: Tables with a row a patient. They are left out where `log_patient_tables` is off.
+PATIENT_TABLES = ("cohort", "truth", "predictions", "shap")
+
+#: Tables that get a readable CSV twin: none of them has a row a patient.
+READABLE_TABLES = ("metrics", "comparisons", "importance", "checks")
+
+
+@dataclass(frozen=True)
+class Param:
+    """A setting: flat name, value as text."""
+
+    key: str
+    value: str
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A number; `key` may hold one `/`, by which trackers group."""
+
+    key: str
+    value: float
+
+
+@dataclass(frozen=True)
+class Tag:
+    """A label that runs can be searched by."""
+
+    key: str
+    value: str
+
+
+@dataclass(frozen=True)
+class Description:
+    """What the run found, in markdown."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A file of the run folder, and where it lies among the run's artifacts (posix path)."""
+
+    source: Path
+    path: str
+
+
+@dataclass(frozen=True)
+class ReadableTable:
+    """A table for people to read: CSV, rounded; the Parquet table keeps full precision."""
+
+    path: str
+    frame: pd.DataFrame
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """The cohort table that went in: names and counts, never rows.
+
+    Attributes
+    ----------
+    name, digest, source : from the cohort's provenance.
+    context : what the table was used for.
+    columns : name and kind of each column.
+    n_rows : patients.
+    n_by_cohort : patients a cohort.
+    """
+
+    name: str
+    digest: str
+    source: str
+    context: str
+    columns: dict[str, str]
+    n_rows: int
+    n_by_cohort: dict[str, int]
+
+
+@dataclass(frozen=True)
+class Model:
+    """The final bundle of a model.
+
+    Attributes
+    ----------
+    name : name in the run.
+    label : how figures call it.
+    bundle : folder of the bundle (`models.bundle`).
+    spec : what it needs.
+    registered_name : name in the registry, None where it is logged only (published baselines).
+    description : markdown for its page.
+    tags : labels of the model and its version.
+    """
+
+    name: str
+    label: str
+    bundle: Path
+    spec: ModelSpec
+    registered_name: str | None
+    description: str
+    tags: dict[str, str]
+
+
+Record = Param | Metric | Tag | Description | Artifact | ReadableTable | Dataset | Model
+
+
+def is_synthetic(run: RunFolder) -> bool:
+    """Whether the run's patients were generated."""
+    return bool(run.manifest().get("provenance", {}).get("synthetic"))
+
+
+def display_name(run: RunFolder, name: str) -> str:
+    """A run's or model's name as trackers show it: "synthetic " comes first where no patient is real."""
+    return f"synthetic {name}" if is_synthetic(run) else name
+
+
+def metric_key(
+    metric: str,
+    *,
+    recalibration: str = "none",
+    cohort_id: str = "combined",
+    subgroup: str = "all",
+    level: str = "all",
+    threshold: float | None = None,
+    suffix: str = "",
+) -> str:
+    """Name of an estimate.
+
+    The headline (all patients, no recalibration) has the bare name, so that it sorts first; cohorts and
+    subgroups come after a `/`, so that trackers group them.
+
+    >>> metric_key("auroc"), metric_key("auroc", suffix="_ci_low")
+    ('auroc', 'auroc_ci_low')
+    >>> metric_key("auroc", cohort_id="MSK1")
+    'auroc/MSK1'
+    >>> metric_key("net_benefit", threshold=0.3, recalibration="platt")
+    'net_benefit_at_0.3_platt'
+    >>> metric_key("auroc", subgroup="tumor_type", level="Head & Neck")
+    'auroc_by_tumor_type/Head _ Neck'
+    """
+    name = metric
+    if threshold is not None and not math.isnan(threshold):
+        name += f"_at_{threshold:g}"
+    if recalibration != "none":
+        name += f"_{recalibration}"
+    parts = []
+    if subgroup != "all":
+        name += f"_by_{subgroup}"
+        parts.append(level)
+    if cohort_id != "combined":
+        parts.append(cohort_id)
+    clean = [re.sub(r"[^\w\-. :]", "_", part).strip() or "_" for part in (name, " in ".join(parts)) if part]
+    return "/".join(clean) + suffix
+
+
+def run_records(run: RunFolder, *, log_patient_tables: bool = True) -> Iterator[Record]:
+    """What the run as a whole has to say.
+
+    Parameters
+    ----------
+    run : a run folder with a manifest.
+    log_patient_tables : whether tables with a row a patient (Parquet, no readable twin) are handed on. Turn
+        it off where the tracker is a shared server and the patients are real.
+
+    Raises
+    ------
+    NotFoundError
+        Where the folder has no manifest.
+    """
+    manifest = _manifest(run)
+    provenance = manifest.get("provenance", {})
+    headline = manifest.get("headline_model")
+    yield from _common_tags(run)
+    summary = run.path / "summary.md"
+    yield Description(_with_banner(run, summary.read_text(encoding="utf-8") if summary.is_file() else ""))
+    yield from _dataset(run)
+
+    settings = {
+        "cohort": provenance.get("name"),
+        "cohort_digest": str(provenance.get("digest", ""))[:12],
+        "n_patients": _n_patients(run),
+        "endpoint": manifest.get("endpoint"),
+        "scheme": manifest.get("scheme"),
+        "seed": manifest.get("seed"),
+        "n_resamples": manifest.get("n_resamples"),
+        "headline_model": headline,
+        "reference_model": manifest.get("reference_model"),
+        "immunocast_version": manifest.get("immunocast_version"),
+    }
+    yield from (Param(key, str(value)) for key, value in settings.items() if value not in (None, ""))
+
+    if headline:
+        estimates = list(_estimates(run, headline, subgroups=False, recalibrated=False))
+        # what a reviewer looks for stands first: trackers show metrics in the order in which they come
+        first = [m for m in estimates if m.key in ("auroc", "auroc_ci_low", "auroc_ci_high")]
+        yield from first
+        yield from _differences(run, headline, cohorts=False)
+        yield from (m for m in estimates if m not in first)
+    yield from _files(run, log_patient_tables=log_patient_tables)
+
+
+def model_records(run: RunFolder, model: str) -> Iterator[Record]:
+    """What one model of the run has to say.
+
+    Raises
+    ------
+    NotFoundError
+        Where the run has no such model.
+    """
+    manifest = _manifest(run)
+    models = manifest.get("models", {})
+    if model not in models:
+        raise NotFoundError(f"Run {run.run_id} has no model {model!r}. Models: {', '.join(models)}.")
+    entry = models[model]
+    spec = ModelSpec.from_dict(entry["spec"])
+    label = entry.get("label") or model
+    tags = {tag.key: tag.value for tag in _common_tags(run)} | {
+        "model": model,
+        "kind": "learned" if spec.learned else "published",
+    }
+    yield from (Tag(key, value) for key, value in tags.items())
+    yield Param("model", model)
+    # a setting of the estimator may itself be called "model"
+    yield from (Param(str(k), str(v)) for k, v in entry.get("params", {}).items() if k != "model")
+    description = _with_banner(run, describe_model(run, model, label, spec))
+    yield Description(description)
+    yield from _estimates(run, model, subgroups=True, recalibrated=True)
+    yield from _differences(run, model, cohorts=True)
+    bundle = run.bundle_path(model, "final")
+    if bundle.is_dir():
+        registered = display_name(run, f"immunocast-{model}").replace(" ", "-") if spec.learned else None
+        yield Model(model, label, bundle, spec, registered, description, tags)
+
+
+def _manifest(run: RunFolder) -> dict[str, Any]:
+    manifest = run.manifest()
+    if not manifest:
+        raise NotFoundError(f"{run.path} has no manifest.json, so it is no finished run. Finish it first: make run")
+    return manifest
+
+
+def _common_tags(run: RunFolder) -> Iterator[Tag]:
+    manifest = run.manifest()
+    yield Tag("synthetic", "true" if is_synthetic(run) else "false")
+    yield Tag("immunocast.run_id", run.run_id)
+    for key in ("endpoint", "scheme"):
+        if manifest.get(key):
+            yield Tag(key, str(manifest[key]))
+    if name := manifest.get("provenance", {}).get("name"):
+        yield Tag("cohort", str(name))
+
+
+def _with_banner(run: RunFolder, text: str) -> str:
+    said = "synthetic" in text[:300].lower()
+    return f"{SYNTHETIC_BANNER}\n\n{text}" if is_synthetic(run) and not said else text
+
+
+def _n_patients(run: RunFolder) -> int | None:
+    return len(run.table("cohort")) if run.has_table("cohort") else None
+
+
+def _dataset(run: RunFolder) -> Iterator[Dataset]:
+    if not run.has_table("cohort"):
+        return
+    cohort = run.table("cohort")
+    provenance = run.manifest().get("provenance", {})
+    kinds = {name: VOCABULARY[name].kind if name in VOCABULARY else "binary" for name in cohort}
+    yield Dataset(
+        name=display_name(run, str(provenance.get("name", "cohort"))),
+        digest=str(provenance.get("digest", ""))[:12],
+        source=str(provenance.get("source", "")),
+        context="train and validation",
+        columns={str(name): kind for name, kind in kinds.items()},
+        n_rows=len(cohort),
+        n_by_cohort={str(k): int(v) for k, v in cohort["cohort_id"].value_counts().sort_index().items()},
+    )
+
+
+def _numbers(key: str, row: Any, value: str, *, suffix: str = "") -> Iterator[Metric]:
+    """An estimate and its interval; what could not be estimated is not logged."""
+    for column, ending in ((value, ""), ("ci_low", "_ci_low"), ("ci_high", "_ci_high")):
+        number = getattr(row, column)
+        if pd.notna(number) and math.isfinite(number):
+            yield Metric(f"{key}{suffix}{ending}", float(number))
+
+
+def _estimates(run: RunFolder, model: str, *, subgroups: bool, recalibrated: bool) -> Iterator[Metric]:
+    if not run.has_table("metrics"):
+        return
+    rows = run.table("metrics").query("model == @model")
+    scheme = run.manifest().get("scheme")
+    if scheme in set(rows["scheme"]):
+        rows = rows[rows["scheme"] == scheme]
+    if not recalibrated:
+        rows = rows[rows["recalibration"] == "none"]
+    if not subgroups:
+        per_cohort_auroc = rows["metric"].eq("auroc") & rows["cohort_id"].ne("pooled")
+        rows = rows[rows["subgroup"].eq("all") & (rows["cohort_id"].eq("combined") | per_cohort_auroc)]
+    # everybody before cohorts, cohorts before subgroups
+    detail = (
+        rows["cohort_id"].ne("combined").astype(int)
+        + 2 * rows["subgroup"].ne("all")
+        + 4 * rows["recalibration"].ne("none")
+    )
+    for row in rows.loc[detail.sort_values(kind="stable").index].itertuples():
+        key = metric_key(
+            str(row.metric),
+            recalibration=str(row.recalibration),
+            cohort_id=str(row.cohort_id),
+            subgroup=str(row.subgroup),
+            level=str(row.level),
+            threshold=float(row.threshold_or_horizon),  # type: ignore[arg-type]
+        )
+        yield from _numbers(key, row, "estimate")
+    main = rows.query("metric == 'auroc' and recalibration == 'none' and cohort_id == 'combined' and subgroup == 'all'")
+    if len(main):
+        for name in ("n", "n_events", "n_abstained"):
+            yield Metric(name, float(main.iloc[0][name]))
+
+
+def _differences(run: RunFolder, model: str, *, cohorts: bool) -> Iterator[Metric]:
+    if not run.has_table("comparisons"):
+        return
+    rows = run.table("comparisons").query("model == @model")
+    if not cohorts:
+        rows = rows[rows["cohort_id"] == "combined"]
+    for row in rows.itertuples():
+        key = metric_key(
+            f"{row.metric}_minus_{row.reference_model}",
+            cohort_id=str(row.cohort_id),
+            threshold=float(row.threshold_or_horizon),  # type: ignore[arg-type]
+        )
+        yield from _numbers(key, row, "difference")
+
+
+def _files(run: RunFolder, *, log_patient_tables: bool) -> Iterator[Artifact | ReadableTable]:
+    for name in ("report.html", "summary.md", "results.csv", "config.yaml", "manifest.json"):
+        if (run.path / name).is_file():
+            yield Artifact(run.path / name, name)
+    for figure in sorted((run.path / "figures").glob("*.png")):
+        yield Artifact(figure, f"figures/{figure.name}")
+    for table in sorted((run.path / "tables").glob("*.parquet")):
+        if log_patient_tables or table.stem not in PATIENT_TABLES:
+            yield Artifact(table, f"tables/{table.name}")
+    for name in READABLE_TABLES:
+        if run.has_table(name):
+            yield ReadableTable(f"readable/{name}.csv", _readable(run, name))
+
+
+def _readable(run: RunFolder, name: str) -> pd.DataFrame:
+    frame = run.table(name)
+    if name == "checks" and not is_synthetic(run):
+        frame = frame.drop(columns="rows")  # patient ids stay in the Parquet table
+    if name == "importance" and frame["repeat"].eq(-1).any():
+        frame = frame[frame["repeat"] == -1]
+    constant = [c for c in ("scheme", "endpoint") if c in frame and frame[c].nunique() <= 1]
+    return frame.drop(columns=constant).round(4)
