@@ -142,14 +142,10 @@ trust_system_certificates() {
 
 # Sets $python to the interpreter and $uv to uv; either may be needed to get the other.
 find_tools() {
-  code=0
-  python=$(scripts/find_python.sh 2>.tools/find-python.log) || code=$?
-  if [ "$code" -eq 2 ]; then
-    cat .tools/find-python.log >&2
-    exit 1
-  fi
+  python=$(scripts/find_python.sh 2>/dev/null) || python=
   find_uv ${python:+"$python"}
   if [ -z "$python" ]; then
+    # again, with uv's help, and this time its message is for the reader
     python=$(scripts/find_python.sh --uv "$uv") || exit 1
   fi
 }

@@ -216,7 +216,7 @@ def test_real_interpreter_answers_the_probe(machine: Machine) -> None:
     answer = machine.find(IMMUNOCAST_PYTHON=sys.executable)
     assert answer.returncode == 0, answer.stderr
     # of a virtual environment the interpreter behind it
-    assert Path(answer.stdout.strip()).resolve() == Path(sys._base_executable).resolve()  # type: ignore[attr-defined]
+    assert answer.stdout.strip() == sys._base_executable  # type: ignore[attr-defined]
 
 
 # --- the environment ------------------------------------------------------------------------------------------
@@ -379,6 +379,19 @@ def test_failed_install_of_the_project_keeps_the_packages(checkout: Checkout) ->
     assert not checkout.stamp.exists()
     checkout.calls()
     checkout.uv()
+    assert checkout.bootstrap().returncode == 0
+    assert checkout.calls() == ALL[1:]
+
+
+def test_failed_install_does_not_pass_for_the_environment_before(checkout: Checkout) -> None:
+    checkout.ready()
+    lock = checkout.repo / "requirements.lock"
+    lock.write_text("a==2\n")
+    checkout.uv(install="exit 1")
+    assert checkout.bootstrap().returncode != 0
+    lock.write_text("a==1\n")  # the old lock again, but the packages are the new one's
+    checkout.uv()
+    checkout.calls()
     assert checkout.bootstrap().returncode == 0
     assert checkout.calls() == ALL[1:]
 
