@@ -1,6 +1,8 @@
 """Every way in which a file can be wrong is told with file, row, column, value and mend."""
 
 import datetime
+import re
+import zipfile
 
 import openpyxl
 import pandas as pd
@@ -117,9 +119,23 @@ def test_formula_without_result_names_the_cell(tmp_path):
     assert "without a stored result" in problem.message
 
 
-def test_formula_with_a_result_or_in_another_column_is_fine(tmp_path):
-    path = workbook(tmp_path / "a.xlsx", S=[[*HEADER, "Note"], [*GOOD, "=1+1"]])
-    assert len(TabularCohort(file=path, columns=COLUMNS).load().cohort) == 1
+def test_formula_with_a_stored_result_or_in_a_column_that_is_not_read(tmp_path):
+    path = workbook(tmp_path / "a.xlsx", S=[[*HEADER, "Note"], [*changed(TMB="=C2*2"), "=1+1"]])
+    with zipfile.ZipFile(path) as book:
+        parts = {name: book.read(name) for name in book.namelist()}
+    sheet = "xl/worksheets/sheet1.xml"
+    parts[sheet], n = re.subn(rb"(<f>C2\*2</f>)<v\s*/?>(</v>)?", rb"\1<v>7.8</v>", parts[sheet])
+    assert n == 1
+    with zipfile.ZipFile(path, "w") as book:
+        for name, content in parts.items():
+            book.writestr(name, content)
+    assert TabularCohort(file=path, columns=COLUMNS).load().cohort["tmb_mut_mb"].tolist() == [7.8]
+
+
+def test_a_truth_value_is_not_taken_for_an_equal_number(tmp_path):
+    path = workbook(tmp_path / "a.xlsx", S=[HEADER, changed(TMB=1), changed(ID="P2", TMB=True)])
+    (problem,) = problems_of(path, columns=COLUMNS)
+    assert (problem.rows, problem.value) == ((3,), "true")
 
 
 def test_blank_rows_keep_the_numbering(tmp_path):

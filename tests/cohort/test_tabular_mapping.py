@@ -127,6 +127,16 @@ def test_imputed_values_by_view(two_sheets):
     )
 
 
+def test_a_sheet_changes_single_keys_of_a_column(two_sheets):
+    columns = {"patient_id": "id", "nlr": {"source": "NLR", "factor": 2}}
+    sheets = {"A": {}, "B": {"columns": {"nlr": {"source": "NLR2"}}}}
+    table = TabularCohort(file=two_sheets, columns=columns, sheets=sheets).load().cohort
+    assert table["nlr"].fillna(-1).tolist() == [12.4, 6.0, -1, 12.4, -1]
+    constant = {"A": {}, "B": {"columns": {"nlr": {"value": 1.5}}}}
+    table = TabularCohort(file=two_sheets, columns=columns, sheets=constant).load().cohort
+    assert table["nlr"].tolist()[3:] == [1.5, 1.5]
+
+
 def test_a_correction_that_concerns_nobody_is_told(two_sheets):
     sheets = {"A": {"corrections": [{"column": "nlr", "imputed": 99, "because": "old file"}]}}
     tables = TabularCohort(file=two_sheets, columns={"patient_id": "id", "nlr": "NLR"}, sheets=sheets).load()
