@@ -193,6 +193,7 @@ def score(
     mapping: Annotated[str, typer.Option(help="Cohort configuration (name or YAML file) that maps the columns.")] = "csv",
     run: RunOption = "latest",
     model: Annotated[str | None, typer.Option(help="Model; the run's headline model by default.")] = None,
+    sheet: Annotated[str | None, typer.Option(help="Sheet of a workbook with several.")] = None,
     out: Annotated[Path | None, typer.Option(help="CSV to write; FILE's name with .scores.csv by default.")] = None,
     runs_dir: RunsDir = Path("runs"),
 ) -> None:
@@ -200,11 +201,13 @@ def score(
 
     Exit code 0 where every row was scored, 4 where some were refused or abstained (the file says which).
     """
+    from immunocast.cohort.mapping_files import load_mapping
+    from immunocast.config import conf_dir
     from immunocast.serve.files import score_file
 
     folder = _find(run, runs_dir)
     target = out or Path.cwd() / f"{file.stem}.scores.csv"
-    result = score_file(file, mapping, folder, model)
+    result = score_file(file, load_mapping(mapping, conf_dir() / "cohort"), folder, model, sheet=sheet)
     result.scores.to_csv(target, index=False)
     counts = result.scores["status"].value_counts()
     print(

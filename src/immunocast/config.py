@@ -123,7 +123,8 @@ def build(node: Any, key: str) -> Any:
             cause = cause.__cause__
         if cause is not None:
             raise cause from None
-        raise ConfigError(f"Cannot build {key}: {str(error).splitlines()[0]}") from error
+        why = "; ".join(line for line in str(error).splitlines() if not line.startswith("full_key"))
+        raise ConfigError(f"Cannot build {key}: {why}") from error
     except OmegaConfBaseException as error:
         raise ConfigError(f"Cannot build {key}: {str(error).splitlines()[0]}") from error
 

@@ -14,6 +14,12 @@ IC-EVENTS-001   warning   a cohort has too few events for estimates of its own
 IC-LINK-001     warning   patients of different cohorts are the same person
 IC-MISS-001     info      a column that models use is missing for a whole cohort
 IC-FILE-001     warning   the file is not the one that the configuration was written for
+IC-FILE-002     warning   a column of the file is not in the vocabulary and was not read
+IC-FILE-003     info      an optional column of the mapping is absent from the file
+IC-FILE-004     warning   a correction of the mapping concerns nobody
+IC-FILE-002     warning   a column of the file was not read
+IC-FILE-003     info      an optional column is absent from the file
+IC-FILE-004     warning   a stated correction concerns no value of the file
 IC-NOTE-001     info      a correction or caveat that the cohort configuration states
 IC-PERF-001     error     a model on real patients is too good to be true
 IC-PERF-002     warning   a model on real patients is better than the field has seen

@@ -284,7 +284,7 @@ def read_patients(
     cohort_id: str | None = None,
     strict: bool = False,
     sheet: str | None = None,
-) -> tuple[pd.DataFrame, list[RefusedRow]]:
+) -> tuple[pd.DataFrame, list[RefusedRow], list[int]]:
     """Read one file of new patients, to be scored; outcomes and design columns may be absent.
 
     Parameters
@@ -298,8 +298,9 @@ def read_patients(
 
     Returns
     -------
-    The cohort table of the rows that can be used, in the file's order, and the refused rows: one entry for
-    each thing wrong in a row, with its row number as a spreadsheet shows it (`refused_frame` tabulates them).
+    The cohort table of the rows that can be used, in the file's order; the refused rows, one entry for each
+    thing wrong in a row, with its row number as a spreadsheet shows it (`refused_frame` tabulates them); and
+    the row numbers of the table's rows.
 
     Raises
     ------
@@ -336,7 +337,7 @@ def read_patients(
     ]
     refused.sort(key=lambda r: r.rows)
     bad = np.isin(table.rows, [r.rows[0] for r in refused])
-    return to_cohort_table(frame[~bad]), refused
+    return to_cohort_table(frame[~bad]), refused, [int(r) for r in table.rows[~bad]]
 
 
 def refused_frame(refused: Sequence[RefusedRow]) -> pd.DataFrame:

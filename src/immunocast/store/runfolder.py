@@ -69,7 +69,7 @@ class RunFolder:
         if name not in TABLES:
             raise NotFoundError(f"There is no table {name!r}. Tables: {', '.join(TABLES)}.")
         if not self.has_table(name):
-            raise NotFoundError(f"Run {self.path.name} has no table {name!r} (its stage has not run).")
+            raise NotFoundError(f"{self.path} has no table {name!r}: the stage that writes it has not run.")
         return pd.read_parquet(self.table_path(name))
 
     def bundle_path(self, model: str, fold: str) -> Path:

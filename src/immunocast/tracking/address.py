@@ -39,13 +39,13 @@ def resolve_uri(tracking_uri: str | None) -> str:
     uri = tracking_uri or os.environ.get("MLFLOW_TRACKING_URI") or "sqlite:///mlflow.db"
     if "://" not in uri or uri.startswith("file:"):
         raise ConfigError(
-            f"tracking.uri {uri!r} is a folder, which MLflow no longer uses as a store. "
+            f"tracking.tracking_uri {uri!r} is a folder, which MLflow no longer uses as a store. "
             f"Use a SQLite file: sqlite:///{Path(uri.removeprefix('file://')).absolute() / 'mlflow.db'}"
         )
     if tracking_uri and urlsplit(uri).password:
         raise ConfigError(
-            "tracking.uri holds a password, which would be stored with every run. Leave tracking.uri empty "
-            "and set MLFLOW_TRACKING_URI, or for a server MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD."
+            "tracking.tracking_uri holds a password, which would be stored with every run. Leave it "
+            "empty and set MLFLOW_TRACKING_URI, or for a server MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD."
         )
     if uri.startswith("sqlite:///"):
         path = Path(uri.removeprefix("sqlite:///")).expanduser().absolute()

@@ -1,0 +1,99 @@
+"""Score a file of new patients with a model of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from immunocast.cohort.tabular import RefusedRow, read_patients
+from immunocast.errors import ConfigError, NotFoundError
+from immunocast.models.bundle import load_bundle
+from immunocast.serve.score import SCORE_COLUMNS, score_patients
+from immunocast.store.runfolder import RunFolder
+
+
+@dataclass(frozen=True)
+class FileScores:
+    """What `score_file` returns.
+
+    Attributes
+    ----------
+    scores : a row a row of the file, in its order, with `SCORE_COLUMNS` and `source_row` (the header is row
+        1); refused rows have the status "refused" and the reason.
+    refused : what is wrong, one entry for each thing.
+    model : name of the model that scored.
+    synthetic : True where the model learned from simulated patients only.
+    """
+
+    scores: pd.DataFrame
+    refused: Sequence[RefusedRow]
+    model: str
+    synthetic: bool
+
+
+def score_file(
+    file: Path, mapping: dict, run: RunFolder, model: str | None = None, *, sheet: str | None = None
+) -> FileScores:
+    """Read new patients, refuse what cannot be read, score the rest.
+
+    Parameters
+    ----------
+    file : CSV, TSV, Parquet or XLSX.
+    mapping : column mapping (`cohort.mapping_files.load_mapping`).
+    run : run folder that holds the model.
+    model : name of a model of the run; None for its headline model.
+    sheet : of a workbook with several.
+
+    Raises
+    ------
+    NotFoundError
+        Where the run has no such model.
+    DataError
+        Where the file as a whole cannot be used.
+    ConfigError
+        Where the file has none of the columns that the model can use.
+    """
+    about = run.manifest()
+    names = list(about.get("models", {}))
+    name = model or about["headline_model"]
+    if name not in names:
+        raise NotFoundError(f"Run {run.path.name} has no model {name!r}. It has: {', '.join(names)}.")
+    fitted = load_bundle(run.bundle_path(name, "final"))
+    patients, refused, rows = read_patients(file, mapping, sheet=sheet)
+    if not len(patients) and not refused:
+        raise ConfigError(f"{file.name} holds no patient.")
+    if not any(c in patients for c in fitted.spec.inputs):
+        raise ConfigError(
+            f"{file.name} has none of the columns that {name} reads ({', '.join(fitted.spec.inputs)}). "
+            "Name them as the vocabulary does, or give a --mapping."
+        )
+    scores = score_patients(patients, fitted, name, about["endpoint"])
+    scores.insert(0, "source_row", list(rows))
+    by_row: dict[int, list[RefusedRow]] = {}
+    for problem in refused:
+        by_row.setdefault(problem.rows[0], []).append(problem)
+    lost = pd.DataFrame(
+        [
+            {
+                "source_row": row,
+                "patient_id": problems[0].patient_id,
+                "model": name,
+                "endpoint": about["endpoint"],
+                "status": "refused",
+                "reason": "; ".join(_reason(p) for p in problems),
+            }
+            for row, problems in by_row.items()
+        ],
+        columns=["source_row", *SCORE_COLUMNS],
+    )
+    parts = [part for part in (scores, lost) if len(part)]
+    both = pd.concat(parts, ignore_index=True).sort_values("source_row", ignore_index=True)
+    return FileScores(both, refused, name, bool(about["provenance"]["synthetic"]))
+
+
+def _reason(problem: RefusedRow) -> str:
+    value = f" ({problem.value!r})" if problem.value is not None else ""
+    return f"{problem.column}: {problem.message}{value}" if problem.column else problem.message

@@ -1,0 +1,140 @@
+"""Every file of conf/ composes, instantiates and works."""
+
+import numpy as np
+import pytest
+import yaml
+from sklearn.base import clone
+
+from immunocast.cohort.outcomes import make_labels
+from immunocast.cohort.synthetic import SyntheticCohort
+from immunocast.config import build, build_models, check, conf_dir, frozen, load_config, params_yaml
+from immunocast.errors import ConfigError
+from immunocast.features.preprocess import model_frame
+
+
+def _names(group):
+    return sorted(p.stem for p in (conf_dir() / group).glob("*.yaml"))
+
+
+@pytest.fixture(scope="module")
+def sixty():
+    cohort = SyntheticCohort(n_patients=70, n_cohorts=1, seed=5).load().cohort
+    labels = make_labels(cohort).y
+    known = labels.notna().to_numpy()
+    return cohort[known].head(60), labels[known].head(60).to_numpy(dtype=int)
+
+
+@pytest.mark.parametrize("name", _names("model"))
+def test_every_model_fits_sixty_patients(name, sixty):
+    cohort, y = sixty
+    cfg = load_config([f"+model@models.tried={name}"])
+    model = clone(build_models(cfg)["tried"])
+    X = model_frame(cohort, model.spec.inputs)
+    p = model.fit(X, y).predict_proba(X)
+    known = X[list(model.spec.required)].notna().all(axis=1).to_numpy()
+    if name == "loris_nsclc":
+        known = known & (X["tumor_type"] == "NSCLC").to_numpy()
+    assert p.shape == (60, 2)
+    assert np.isfinite(p[known]).all()
+    assert np.isnan(p[~known]).all()
+    assert ((p[known] >= 0) & (p[known] <= 1)).all()
+    assert model.spec.label
+
+
+@pytest.mark.parametrize("name", _names("validation"))
+def test_every_scheme_splits(name, sixty):
+    extra = ["validation.train=[a]", "validation.test=[b]"] if name == "train_test" else []
+    scheme = build(load_config([f"validation={name}", *extra]).validation, "validation")
+    cohort = SyntheticCohort(n_patients=200, n_cohorts=["a", "b"], seed=5).load().cohort
+    cohort["cohort_id"] = cohort["cohort_id"].str.replace("synthetic-", "")
+    y = make_labels(cohort).y
+    known = y.notna().to_numpy()
+    splits = list(scheme.split(cohort[known].reset_index(drop=True), y[known].to_numpy(dtype=int)))
+    assert splits
+    assert all(len(s.train) and len(s.test) for s in splits)
+
+
+@pytest.mark.parametrize("name", _names("cohort"))
+def test_every_cohort_is_built(name):
+    assert callable(build(load_config([f"cohort={name}"]).cohort, "cohort").load)
+
+
+@pytest.mark.parametrize("name", _names("engine"))
+def test_every_engine_maps_in_order(name):
+    engine = build(load_config([f"engine={name}"]).engine, "engine")
+    assert engine.map(abs, [-3, 2, -1]) == [3, 2, 1]
+
+
+@pytest.mark.parametrize("name", _names("experiment"))
+def test_every_experiment_composes_and_passes_the_check(name):
+    check(load_config([f"experiment={name}"]))
+
+
+@pytest.mark.parametrize("name", _names("tracking"))
+def test_every_store_is_built(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    cfg = load_config([f"tracking={name}"])
+    assert name == "none" or build(cfg.tracking, "tracking").uri.startswith("sqlite:////")
+
+
+def test_params_yaml_is_the_composed_configuration(root):
+    cfg = load_config()
+    assert (root / "params.yaml").read_text() == params_yaml(cfg), "run: make params"
+
+
+def test_params_yaml_composes_to_the_same_configuration(root):
+    from hydra import compose, initialize_config_dir
+
+    with initialize_config_dir(str(root), version_base="1.3"):
+        from_params = compose("params", overrides=[f"hydra.searchpath=[file://{conf_dir()}]"])
+    assert frozen(from_params) == frozen(load_config())
+
+
+def test_no_place_enters_params_or_the_frozen_configuration(root, monkeypatch):
+    monkeypatch.setenv("IMMUNOCAST_DATA", "/secret/place")
+    for overrides in ([], ["cohort=loris"]):
+        cfg = load_config([*overrides, "paths.runs=/secret/runs"])
+        for text in (params_yaml(cfg), yaml.safe_dump(frozen(cfg))):
+            assert "/secret" not in text
+    loris = frozen(load_config(["cohort=loris"]))["cohort"]
+    assert loris["name"] == "loris"
+    assert len(loris["sha256"]) == 64
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        (["evaluation.n_resamples=many"], ["n_resamples", "many"]),
+        (["evaluation.n_resamples=5"], ["n_resamples", "100"]),
+        (["evaluation.thresholds=[0.2,1.5]"], ["thresholds", "between 0 and 1"]),
+        (["evaluation.headline_model=rigde"], ["rigde", "ridge"]),
+        (["~models.loris_routed"], ["loris_routed", "references"]),
+        (["validation=train_test"], ["validation.train", "KEY=VALUE"]),
+        (["+evaluation.bootstrap=5"], ["bootstrap"]),
+        (["seed=one"], ["seed", "one"]),
+    ],
+)
+def test_a_wrong_setting_is_named_before_anything_runs(overrides, words):
+    with pytest.raises(ConfigError) as caught:
+        check(load_config(overrides))
+    for word in words:
+        assert word in str(caught.value)
+
+
+@pytest.mark.parametrize("overrides", [["cohorts=loris"], ["cohort=lorsi"], ["nonsense=1"]])
+def test_an_unknown_key_or_choice_is_refused(overrides):
+    with pytest.raises(ConfigError):
+        load_config(overrides)
+
+
+def test_a_constructor_that_refuses_keeps_its_words():
+    with pytest.raises(ConfigError, match="n_splits must be at least 2"):
+        build(load_config(["validation=repeated_kfold", "validation.n_splits=1"]).validation, "validation")
+    with pytest.raises(ConfigError, match=r"Cannot build models\.ridge.*nonsense"):
+        build_models(load_config(["+models.ridge.estimator.nonsense=1"]))
+
+
+def test_a_bare_classifier_is_refused_with_the_mend():
+    cfg = load_config(["+models.bare={_target_: sklearn.naive_bayes.GaussianNB}"])
+    with pytest.raises(ConfigError, match=r"models\.bare is a GaussianNB .* immunocast\.models\.learner\.Learner"):
+        build_models(cfg)

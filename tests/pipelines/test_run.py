@@ -1,0 +1,185 @@
+"""The whole pipeline as users run it: results, exit codes, determinism, failures."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import pandas as pd
+import pytest
+
+from immunocast.cohort.synthetic import SyntheticCohort
+from immunocast.config import load_config
+from immunocast.store.runfolder import RunFolder, list_runs
+from immunocast.store.schemas import TABLES
+
+QUICK = ("experiment=quick", "~models.forest")
+
+
+def run_py(root, cwd, *overrides, **more):
+    """Run pipelines/run.py as a user does, in a folder of its own."""
+    return subprocess.run(
+        [sys.executable, root / "pipelines/run.py", *overrides], cwd=cwd, capture_output=True, text=True, **more
+    )
+
+
+def mlflow_runs(cwd):
+    from mlflow import MlflowClient
+
+    client = MlflowClient(f"sqlite:///{cwd}/mlflow.db")
+    experiment = client.get_experiment_by_name("immunocast")
+    return client.search_runs([experiment.experiment_id])
+
+
+@pytest.fixture(scope="module")
+def finished(root, tmp_path_factory):
+    cwd = tmp_path_factory.mktemp("finished")
+    return cwd, run_py(root, cwd, *QUICK)
+
+
+def test_a_run_ends_with_results_and_the_way_to_mlflow(finished):
+    cwd, done = finished
+    assert done.returncode == 0, done.stderr
+    assert "SYNTHETIC" in done.stdout
+    assert re.search(r"Ridge logistic regression +\d+ +\d+ +0\.\d{3} \(0\.\d{3}, 0\.\d{3}\)", done.stdout)
+    assert f"mlflow ui --backend-store-uri sqlite:///{cwd}/mlflow.db" in done.stdout
+    for stage in ("load", "train", "evaluate", "explain", "report", "publish"):
+        assert stage in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "Warning" not in done.stderr
+
+
+def test_the_run_folder_is_whole_and_nothing_unfinished_is_left(finished):
+    cwd, _ = finished
+    (run,) = list_runs(cwd / "runs")
+    assert [p.name for p in (cwd / "runs").iterdir()] == [run.path.name]
+    assert sorted(p.stem for p in (run.path / "tables").iterdir()) == sorted(TABLES)
+    for name in ("config.yaml", "report.html", "summary.md", "results.csv", "mlflow.json", "manifest.json"):
+        assert (run.path / name).is_file(), name
+    assert run.manifest()["digests"] == run.digests()
+
+
+def test_mlflow_has_a_parent_and_a_child_a_model_all_finished(finished):
+    cwd, _ = finished
+    runs = mlflow_runs(cwd)
+    assert {r.info.status for r in runs} == {"FINISHED"}
+    parents = [r for r in runs if "mlflow.parentRunId" not in r.data.tags]
+    assert len(parents) == 1
+    assert len(runs) == 1 + 8
+
+
+def test_nothing_is_written_but_runs_and_the_store(finished):
+    cwd, _ = finished
+    names = {p.name for p in cwd.iterdir() if not p.name.startswith(".")}
+    assert names <= {"runs", "mlflow.db", "mlartifacts"}
+
+
+def _tables(pipelines, folder, *overrides):
+    cfg = load_config(["experiment=quick", f"paths.work={folder}", *overrides])
+    work = RunFolder(folder)
+    for stage in pipelines.STAGES.values():
+        stage(cfg, work)
+    return {p.name: p.read_bytes() for p in sorted((folder / "tables").iterdir())}
+
+
+def test_tables_are_the_same_bytes_with_one_worker_and_with_two(pipelines, tmp_path):
+    one = _tables(pipelines, tmp_path / "one", "engine=serial")
+    two = _tables(pipelines, tmp_path / "two", "engine=threads", "engine.n_jobs=2")
+    assert {n.removesuffix(".parquet") for n in one} == set(TABLES)
+    assert [n for n in one if one[n] != two[n]] == []
+
+
+@pytest.mark.slow
+def test_tables_are_the_same_bytes_with_processes(pipelines, tmp_path):
+    one = _tables(pipelines, tmp_path / "one", "engine=serial")
+    two = _tables(pipelines, tmp_path / "two", "engine=processes", "engine.n_jobs=2")
+    assert [n for n in one if one[n] != two[n]] == []
+
+
+def test_another_seed_gives_other_tables(pipelines, tmp_path):
+    one = _tables(pipelines, tmp_path / "a", "engine=serial", "~models.forest", "~models.xgboost")
+    two = _tables(pipelines, tmp_path / "b", "seed=2", "cohort.seed=2", "~models.forest", "~models.xgboost")
+    assert one["cohort.parquet"] != two["cohort.parquet"]
+    assert one["metrics.parquet"] != two["metrics.parquet"]
+
+
+@pytest.fixture(scope="module")
+def canary(tmp_path_factory):
+    """A CSV cohort in which albumin carries the outcome, within albumin's range and with noise."""
+    cohort = SyntheticCohort(n_patients=240, n_cohorts=1, seed=3).load().cohort
+    noise = pd.Series(range(len(cohort))) % 7 * 0.05
+    cohort["albumin_g_dl"] = 3.4 + 0.5 * cohort["responder"].astype("float64").fillna(0) + noise
+    path = tmp_path_factory.mktemp("canary") / "canary.csv"
+    cohort.to_csv(path, index=False)
+    return path
+
+
+CANARY = (
+    "cohort=csv",
+    "validation=repeated_kfold",
+    "validation.n_repeats=1",
+    "evaluation.n_resamples=200",
+    "explain.n_resamples=200",
+    "~models.forest",
+)
+
+
+def test_a_leak_under_a_real_name_stops_the_run(root, canary, tmp_path):
+    done = run_py(root, tmp_path, *CANARY, f"cohort.file={canary}")
+    assert done.returncode == 3, done.stderr
+    assert "IC-LEAK-001" in done.stderr
+    assert "Albumin" in done.stderr
+    assert "checks.waive" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert list_runs(tmp_path / "runs") == []
+    assert not list((tmp_path / "runs").iterdir())
+    (run,) = mlflow_runs(tmp_path)
+    assert run.info.status == "FAILED"
+    assert "IC-LEAK-001" in run.data.tags["immunocast.error"]
+
+
+def test_a_waived_leak_goes_on_and_the_reason_is_kept(root, canary, tmp_path):
+    reason = "+checks.waive={IC-LEAK-001: planted on purpose, IC-PERF-001: planted on purpose}"
+    done = run_py(root, tmp_path, *CANARY, f"cohort.file={canary}", "tracking=none", reason)
+    assert done.returncode == 0, done.stderr
+    (run,) = list_runs(tmp_path / "runs")
+    checks = run.table("checks")
+    leak = checks[(checks["code"] == "IC-LEAK-001") & (checks["column"] == "albumin_g_dl")]
+    assert leak["waived_because"].tolist() == ["planted on purpose"]
+    # what a leak does to the model is caught a second time, from its results
+    assert "IC-PERF-001" in set(run.table("model_checks")["code"])
+
+
+def test_a_missing_file_is_a_message_and_not_a_traceback(root, tmp_path):
+    done = run_py(root, tmp_path, "cohort=loris", "paths.data=/nowhere", "tracking=none")
+    assert done.returncode == 2
+    assert "loris.xlsx" in done.stderr
+    assert "IMMUNOCAST_DATA" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("sign", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interrupted_run_is_killed_in_mlflow_and_leaves_nothing(root, tmp_path, sign, code):
+    command = [sys.executable, root / "pipelines/run.py", "cohort.n_patients=3000"]
+    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
+        deadline = time.monotonic() + 120
+        while not (tmp_path / "runs").exists() and time.monotonic() < deadline:
+            time.sleep(0.1)
+        time.sleep(2)
+        os.kill(process.pid, sign)
+        error = process.communicate(timeout=60)[1]
+    assert process.returncode == code, error
+    assert not list((tmp_path / "runs").iterdir())
+    (run,) = mlflow_runs(tmp_path)
+    assert run.info.status == "KILLED"
+
+
+def test_stages_stay_thin(root):
+    for path in (root / "pipelines").glob("*.py"):
+        if path.stem in ("run", "_stage", "reproduce_loris"):
+            continue
+        lines = [x for x in path.read_text().splitlines() if x.strip()]
+        assert len(lines) <= 55, f"{path.name} has {len(lines)} lines: move work into the library"
