@@ -58,6 +58,12 @@ def test_net_benefit_by_the_confusion_matrix(seed, t):
     assert batched[1] == pytest.approx(net_benefit(y[expanded], p[expanded], t), abs=1e-12)
 
 
+def test_a_probability_at_the_threshold_is_treated():
+    batched = METRICS["net_benefit"].prepare(np.array([1, 0]), np.array([0.3, 0.1]), 0.3)
+    assert quotient(*batched(np.ones((2, 1)))).tolist() == [0.5]
+    assert net_benefit([1, 0], [0.3, 0.1], 0.3) == 0.5
+
+
 def test_reference_strategies():
     y, _, _ = sample(1)
     for t in (0.1, 0.5, 0.79):

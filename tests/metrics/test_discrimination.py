@@ -91,6 +91,8 @@ def test_mean_roc_takes_the_upper_end_of_a_jump_and_weighs_curves():
     none = roc_points([0, 1], [0.5, 0.5])
     grid = np.array([0.0, 0.5, 1.0])
     assert mean_roc([perfect], [1], grid).tolist() == [1, 1, 1]
+    steps = roc_points([1, 0, 1, 0], [0.9, 0.8, 0.7, 0.1])
+    assert mean_roc([steps], [1], np.array([0, 0.25, 0.5, 0.75, 1])).tolist() == [0.5, 0.5, 1, 1, 1]
     assert mean_roc([perfect, none], [3, 1], grid).tolist() == [0.75, 0.875, 1]
 
 

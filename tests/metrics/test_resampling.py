@@ -35,6 +35,12 @@ def test_every_resample_draws_as_many_persons_as_there_are_in_each_stratum():
     assert counts[:30].var() == pytest.approx(29 / 30, rel=0.05)
 
 
+def test_strata_of_one_size_are_drawn_independently():
+    counts = person_weights(people(40), np.repeat(["a", "b"], 20), n_resamples=50)
+    assert not np.array_equal(counts[:20], counts[20:])
+    assert abs(np.corrcoef(counts[:20].ravel(), counts[20:].ravel())[0, 1]) < 0.1
+
+
 def test_patients_of_one_person_are_drawn_together_also_across_cohorts():
     persons = np.array(["x", "x", "y", "x", "z"])
     strata = np.array(["a", "a", "a", "b", "b"])

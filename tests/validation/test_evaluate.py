@@ -7,6 +7,7 @@ from immunocast.errors import ConfigError, DataError
 from immunocast.metrics import auprc, auroc, brier, calibration_slope, delong_difference, net_benefit
 from immunocast.store.schemas import conform
 from immunocast.validation.evaluate import evaluate
+from immunocast.validation.evaluate_inputs import panels
 
 COHORTS = {"a": 120, "b": 90, "c": 60}
 FEW = 100  # resamples where the interval itself is not under test
@@ -181,10 +182,15 @@ def test_abstentions_are_counted_and_comparisons_use_common_patients(predictions
     gone = (frame.model == "loris_routed") & (frame.cohort_id == "b") & (frame.index % 3 == 0)
     frame.loc[gone, ["p_response", "abstained"]] = [np.nan, True]
     k = int(gone.sum())
+    # who is in training is not counted as an abstention
+    both = (frame.model == "cutoff") & (frame.patient_id == "a0001")
+    frame.loc[both, ["p_response", "abstained", "in_training"]] = [np.nan, True, True]
     result = evaluate(frame, n_resamples=FEW)
     row = pick(result.metrics, metric="brier", model="loris_routed", cohort_id="b")
     assert (row.n, row.n_abstained) == (90 - k, k)
     assert pick(result.metrics, metric="brier", model="loris_routed", cohort_id="combined").n_abstained == k
+    row = pick(result.metrics, metric="brier", model="cutoff", cohort_id="a")
+    assert (row.n, row.n_abstained, row.note) == (119, 0, "1 patient left out: in training")
     lost = set(frame.patient_id[gone])
     common = frame[(frame.cohort_id == "b") & ~frame.patient_id.isin(lost)]
     one, two = (common[common.model == m] for m in ("xgboost", "loris_routed"))
@@ -288,6 +294,12 @@ def test_a_models_numbers_do_not_depend_on_the_other_models(predictions, evaluat
     assert alone.notes == ("leave_one_cohort_out: nothing is compared with 'loris_routed', which has no predictions",)
 
 
+def test_resamples_keep_the_size_of_every_cohort(predictions):
+    (panel,) = panels(predictions, n_resamples=50, seed=0)
+    for k, name in enumerate(panel.cohorts):
+        assert (panel.counts[panel.cohort == k].sum(axis=0) == COHORTS[name]).all()
+
+
 def test_the_seed_moves_bootstrap_intervals_only(predictions, evaluation):
     other = evaluate(predictions, n_resamples=400, seed=1).metrics
     assert other.estimate.equals(evaluation.metrics.estimate)
@@ -311,7 +323,7 @@ def test_repeats_are_averaged():
     fewer = evaluate(frame.drop(index=part.index[7]), n_resamples=FEW).metrics
     row = pick(fewer, metric="auprc", model="xgboost", cohort_id="a")
     assert row.n == 98
-    assert "1 patients left out: not predicted in every repeat" in row.note
+    assert "1 patient left out: not predicted in every repeat" in row.note
 
 
 def test_several_references_recalibrations_and_schemes(predictions):
@@ -387,6 +399,18 @@ def test_curves_agree_with_the_estimates(predictions, evaluation):
     assert len(points("calibration", "cutoff", "combined")) == 2
     # fewer than 30 patients a bin are not shown: 60 patients give 2 bins
     assert len(points("calibration", "xgboost", "c")) == 2
+
+
+def test_the_combined_roc_weighs_cohorts_by_pairs():
+    frame = fabricate({"big": 200, "small": 60}, models=("xgboost",))
+    small = frame.cohort_id == "small"
+    frame["p_response"] = np.where(small, 0.1 + 0.8 * frame.y_true, 0.5)
+    result = evaluate(frame, n_resamples=FEW, references=())
+    roc = result.curves[(result.curves.curve == "roc") & (result.curves.cohort_id == "combined")]
+    row = pick(result.metrics, metric="auroc", cohort_id="combined")
+    # the small cohort is ranked perfectly, the big one not at all
+    assert row.estimate < 0.6
+    assert np.trapezoid(roc.y, roc.x) == pytest.approx(row.estimate, abs=1e-9)
 
 
 def test_linked_persons_are_drawn_together():

@@ -181,11 +181,6 @@ def mean_roc(curves: list[tuple[FloatArray, FloatArray]], weights: Any, grid: Fl
     -------
     (k,) sensitivities. Where a curve rises straight up at a grid value, its upper end is taken.
     """
-    heights = []
-    for fpr, tpr in curves:
-        upper = np.append(np.flatnonzero(np.diff(fpr)), len(fpr) - 1)
-        heights.append(np.interp(grid, fpr, tpr))
-        exact = np.searchsorted(fpr[upper], grid)
-        hit = (exact < len(upper)) & (fpr[upper[np.minimum(exact, len(upper) - 1)]] == grid)
-        heights[-1][hit] = tpr[upper[exact[hit]]]
+    # of several points at one x, np.interp takes the last: the upper end
+    heights = [np.interp(grid, fpr, tpr) for fpr, tpr in curves]
     return np.average(np.array(heights), axis=0, weights=np.asarray(weights, dtype=float))

@@ -207,9 +207,13 @@ def _why_fewer(status: np.ndarray) -> str:
     n_trained = int(np.sum(status == IN_TRAINING))
     n_absent = int(np.sum(status == ABSENT))
     return join_notes(
-        f"{n_trained} patients left out: in training" if n_trained else "",
-        f"{n_absent} patients left out: not predicted in every repeat" if n_absent else "",
+        f"{_patients(n_trained)} left out: in training" if n_trained else "",
+        f"{_patients(n_absent)} left out: not predicted in every repeat" if n_absent else "",
     )
+
+
+def _patients(n: int) -> str:
+    return f"{n} patient{'' if n == 1 else 's'}"
 
 
 def _cohort_notes(panel: Panel, scores: Scores, masks: list[np.ndarray], metric: Metric) -> str:
