@@ -1,8 +1,8 @@
 import numpy as np
 import pandas as pd
 import pytest
-from joblib import Parallel, delayed
 
+from immunocast.engines import JoblibEngine, SerialEngine
 from immunocast.errors import ConfigError, DataError
 from immunocast.metrics import auprc, auroc, brier, calibration_slope, delong_difference, net_benefit
 from immunocast.store.schemas import conform
@@ -269,21 +269,16 @@ def test_constant_perfect_and_separated_predictions_say_why():
     assert "conservative" in best.note
 
 
-class Workers:
-    """An engine with two processes."""
-
-    def map(self, fn, items):
-        return Parallel(n_jobs=2)(delayed(fn)(item) for item in items)
-
-
-def test_same_numbers_for_any_order_of_rows_and_any_engine(predictions, evaluation):
+@pytest.mark.parametrize(
+    "engine",
+    [None, SerialEngine(), JoblibEngine(2, "threading"), JoblibEngine(2, "loky")],
+    ids=["none", "serial", "threads", "processes"],
+)
+def test_same_numbers_for_any_order_of_rows_and_any_engine(predictions, evaluation, engine):
     shuffled = predictions.sample(frac=1, random_state=1)
-    for other in (
-        evaluate(shuffled, n_resamples=400),
-        evaluate(predictions, n_resamples=400, engine=Workers()),
-    ):
-        for name in ("metrics", "comparisons", "curves"):
-            pd.testing.assert_frame_equal(getattr(evaluation, name), getattr(other, name), check_exact=True)
+    other = evaluate(shuffled, n_resamples=400, engine=engine)
+    for name in ("metrics", "comparisons", "curves"):
+        pd.testing.assert_frame_equal(getattr(evaluation, name), getattr(other, name), check_exact=True)
 
 
 def test_a_models_numbers_do_not_depend_on_the_other_models(predictions, evaluation):

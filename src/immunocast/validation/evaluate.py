@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 import pandas as pd
 
+from immunocast.engines import Engine
 from immunocast.errors import ConfigError
 from immunocast.store.schemas import TABLES, conform
 from immunocast.validation.evaluate_comparisons import comparison_rows
@@ -17,14 +18,6 @@ from immunocast.validation.evaluate_estimates import Resampled, metric_rows
 from immunocast.validation.evaluate_inputs import Panel, Scores, Settings, panels
 
 Rows = list[dict[str, Any]]
-
-
-class Engine(Protocol):
-    """What spreads work: `map` returns the results in the order of the items."""
-
-    def map(self, fn: Callable[[Any], Any], items: Iterable[Any]) -> list[Any]:
-        """Results of `fn`, one an item."""
-        ...
 
 
 @dataclass(frozen=True)
