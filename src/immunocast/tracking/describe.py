@@ -40,6 +40,7 @@ def describe_model(run: RunFolder, model: str, label: str, spec: ModelSpec) -> s
         "Source": spec.source,
         "Needs": ", ".join(spec.required),
         "Uses where measured": ", ".join(spec.optional),
+        "Numbers": "as floats; MLflow refuses integer columns",
         "Missing values": spec.missing_rule,
         "Trained before this run on": ", ".join(spec.trained_on),
     }

@@ -15,6 +15,7 @@ import os
 import shutil
 import tempfile
 import time
+import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -44,8 +45,6 @@ EXPERIMENT_TAGS = {
         "Forecasts of response to immune checkpoint inhibitors. A run is one execution of the pipeline; "
         "below it, a child run a model. Runs named *synthetic* say nothing about people."
     ),
-    "mlflow.experiment.primaryMetric.name": "auroc",
-    "mlflow.experiment.primaryMetric.greaterIsBetter": "True",
 }
 #: Tag of an open run: host, pid and start of the process that answers for it; gone once it is FINISHED.
 PROCESS = "immunocast.process"
@@ -127,29 +126,21 @@ class Tracker:
                 client = MlflowClient(self.uri, self.uri)
                 client.search_experiments(max_results=1)
         except MlflowException as error:
-            mend = f"Upgrade it: mlflow db upgrade {self.shown_uri}" if "schema" in str(error) else ""
-            raise ConfigError(f"MLflow at {self.shown_uri} cannot be used: {first_line(error)} {mend}") from error
+            raise self._unusable(error) from error
         except Exception as error:
-            if type(error).__module__.partition(".")[0] not in (
-                "sqlalchemy",
-                "sqlite3",
-                "requests",
-                "urllib3",
-            ):
+            if type(error).__module__.partition(".")[0] not in _STORE_LIBRARIES:
                 raise
-            raise ConfigError(
-                f"MLflow at {self.shown_uri} cannot be used: {first_line(error)}. "
-                "Check tracking.uri, or publish later: the run folder keeps everything."
-            ) from error
+            raise self._unusable(error) from error
         return client
 
     def _unusable(self, error: Exception) -> ConfigError:
-        mend = (
-            f"Upgrade its tables: mlflow db upgrade {self.shown_uri}"
-            if "database schema" in str(error)
-            else "Check tracking.uri, or publish later: the run folder keeps everything."
-        )
-        return ConfigError(f"MLflow at {self.shown_uri} cannot be used: {first_line(error).rstrip('.')}. {mend}")
+        said = first_line(error).rstrip(".")
+        mend = "Check tracking.tracking_uri, or publish later: the run folder keeps everything."
+        if "database schema" in str(error):
+            mend = f"Upgrade its tables: mlflow db upgrade {self.shown_uri}"
+        elif "Max retries exceeded" in said:
+            said = "no server answers there"
+        return ConfigError(f"MLflow at {self.shown_uri} cannot be used: {said}. {mend}")
 
     @cached_property
     def experiment_id(self) -> str:
@@ -400,14 +391,17 @@ class Tracker:
                 path = Path(folder) / "model"
                 save_pyfunc(path, model, run_id=run_id, model_id=model_id, location=logged.artifact_location)
                 self.client.log_model_artifacts(model_id, str(path))
-            self.link_model(run_id, model_id)
             self.client.finalize_logged_model(model_id, "READY")
+        self.link_model(run_id, model_id)
         return model_id, self._register(run_id, model_id, model)
 
     def link_model(self, run_id: str, model_id: str) -> None:
-        """Show a logged model on the page of a run."""
+        """Show a logged model on the page of a run, once."""
         from mlflow.entities import LoggedModelOutput
 
+        outputs = self.client.get_run(run_id).outputs
+        if outputs and any(known.model_id == model_id for known in outputs.model_outputs):
+            return
         self.client.log_outputs(run_id, [LoggedModelOutput(model_id, step=0)])
 
     def _logged_model(self, run_id: str) -> str | None:
@@ -465,7 +459,6 @@ class Tracker:
 
 def save_pyfunc(path: Path, model: rec.Model, *, run_id: str, model_id: str, location: str = "") -> None:
     """Write a bundle as an MLflow model folder: code, bundle, signature, input example, requirements."""
-    import mlflow.pyfunc
     from mlflow.models import Model as MLmodel
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, DataType, Schema, TensorSpec
@@ -483,10 +476,9 @@ def save_pyfunc(path: Path, model: rec.Model, *, run_id: str, model_id: str, loc
         ColSpec(DataType.double, "p_response"),
         ColSpec(DataType.boolean, "abstained"),
     ]
-    quiet = logging.getLogger("mlflow.utils.environment")
-    level = quiet.level
-    quiet.setLevel(logging.ERROR)  # it warns where a virtual environment has no pip
-    try:
+    with _quiet():
+        import mlflow.pyfunc
+
         mlflow.pyfunc.save_model(
             path,
             python_model=str(Path(__file__).with_name("pyfunc_model.py")),
@@ -502,8 +494,20 @@ def save_pyfunc(path: Path, model: rec.Model, *, run_id: str, model_id: str, loc
                 metadata=dict(model.tags),
             ),
         )
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep back what MLflow 3.17 says about itself: its type hints, pandas 3, an environment without pip."""
+    logger = logging.getLogger("mlflow.utils.environment")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
     finally:
-        quiet.setLevel(level)
+        logger.setLevel(level)
 
 
 def _model_name(model: rec.Model) -> str:

@@ -1,7 +1,8 @@
 """The MLflow model: a script, which MLflow stores as text and runs when the model is loaded.
 
 Code instead of a pickled object: nothing is unpickled, and the bundle is read by immunocast's own loader with
-its allow-list of types. Input is a table with the columns of the signature; optional columns may be missing.
+its allow-list of types. Input is a table with the columns of the signature, numbers as floats
+(MLflow refuses integers for them); optional columns may be missing.
 Output is `p_response` (missing where the model abstained) and `abstained`.
 """
 

@@ -20,14 +20,12 @@ from immunocast.errors import NotFoundError
 from immunocast.models.spec import ModelSpec
 from immunocast.store.runfolder import RunFolder
 from immunocast.tracking.describe import describe_model
+from immunocast.tracking.readable import readable_tables
 
 SYNTHETIC_BANNER = "**SYNTHETIC DATA: no patient exists. Nothing here says anything about real patients.**"
 
 #: Tables with a row a patient. They are left out where `log_patient_tables` is off.
 PATIENT_TABLES = ("cohort", "truth", "predictions", "shap")
-
-#: Tables that get a readable CSV twin: none of them has a row a patient.
-READABLE_TABLES = ("metrics", "comparisons", "importance", "checks")
 
 
 @dataclass(frozen=True)
@@ -212,12 +210,7 @@ def run_records(run: RunFolder, *, log_patient_tables: bool = True) -> Iterator[
     yield from (Param(key, str(value)) for key, value in settings.items() if value not in (None, ""))
 
     if headline:
-        estimates = list(_estimates(run, headline, subgroups=False, recalibrated=False))
-        # what a reviewer looks for stands first: trackers show metrics in the order in which they come
-        first = [m for m in estimates if m.key in ("auroc", "auroc_ci_low", "auroc_ci_high")]
-        yield from first
-        yield from _differences(run, headline, cohorts=False)
-        yield from (m for m in estimates if m not in first)
+        yield from _numbers_of(run, headline, whole=False)
     yield from _files(run, log_patient_tables=log_patient_tables)
 
 
@@ -246,8 +239,7 @@ def model_records(run: RunFolder, model: str) -> Iterator[Record]:
     yield from (Param(str(k), str(v)) for k, v in entry.get("params", {}).items() if k != "model")
     description = _with_banner(run, describe_model(run, model, label, spec))
     yield Description(description)
-    yield from _estimates(run, model, subgroups=True, recalibrated=True)
-    yield from _differences(run, model, cohorts=True)
+    yield from _numbers_of(run, model, whole=True)
     bundle = run.bundle_path(model, "final")
     if bundle.is_dir():
         registered = display_name(run, f"immunocast-{model}").replace(" ", "-") if spec.learned else None
@@ -296,6 +288,18 @@ def _dataset(run: RunFolder) -> Iterator[Dataset]:
         n_rows=len(cohort),
         n_by_cohort={str(k): int(v) for k, v in cohort["cohort_id"].value_counts().sort_index().items()},
     )
+
+
+def _numbers_of(run: RunFolder, model: str, *, whole: bool) -> Iterator[Metric]:
+    """A model's metrics; what a reviewer looks for comes first, since trackers keep the order.
+
+    `whole` is for the model's own page; the run's page leaves out subgroups, recalibrations and most cohorts.
+    """
+    estimates = list(_estimates(run, model, subgroups=whole, recalibrated=whole))
+    first = [m for m in estimates if m.key in ("auroc", "auroc_ci_low", "auroc_ci_high")]
+    yield from first
+    yield from _differences(run, model, cohorts=whole)
+    yield from (m for m in estimates if m not in first)
 
 
 def _numbers(key: str, row: Any, value: str, *, suffix: str = "") -> Iterator[Metric]:
@@ -364,16 +368,5 @@ def _files(run: RunFolder, *, log_patient_tables: bool) -> Iterator[Artifact | R
     for table in sorted((run.path / "tables").glob("*.parquet")):
         if log_patient_tables or table.stem not in PATIENT_TABLES:
             yield Artifact(table, f"tables/{table.name}")
-    for name in READABLE_TABLES:
-        if run.has_table(name):
-            yield ReadableTable(f"readable/{name}.csv", _readable(run, name))
-
-
-def _readable(run: RunFolder, name: str) -> pd.DataFrame:
-    frame = run.table(name)
-    if name == "checks" and not is_synthetic(run):
-        frame = frame.drop(columns="rows")  # patient ids stay in the Parquet table
-    if name == "importance" and frame["repeat"].eq(-1).any():
-        frame = frame[frame["repeat"] == -1]
-    constant = [c for c in ("scheme", "endpoint") if c in frame and frame[c].nunique() <= 1]
-    return frame.drop(columns=constant).round(4)
+    for name, frame in readable_tables(run).items():
+        yield ReadableTable(f"readable/{name}.csv", frame)

@@ -1,0 +1,167 @@
+"""What a reviewer sees in MLflow's own UI: opened in a browser, read from the screen."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from immunocast.tracking.mlflow import Tracker
+from immunocast.tracking.publish import publish
+
+CHROMIUM = next(
+    (
+        p
+        for p in ("/usr/bin/chromium", shutil.which("chromium"), shutil.which("google-chrome"))
+        if p and Path(p).exists()
+    ),
+    None,
+)
+WIDTH, HEIGHT = 1440, 900
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine"),
+    # MLflow 3.17 under SQLAlchemy 2.1
+    pytest.mark.filterwarnings(
+        "ignore:The ``noload`` loader strategy is deprecated:sqlalchemy.exc.SADeprecationWarning"
+    ),
+]
+
+
+def _fixtures():
+    """The run folder that the tracking tests make."""
+    path = Path(__file__).parents[1] / "tracking" / "conftest.py"
+    spec = importlib.util.spec_from_file_location("tracking_conftest", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("ui")
+    run = _fixtures().make_run(folder / "runs" / "20261101T100000-demo")
+    tracker = Tracker(f"sqlite:///{folder / 'mlflow.db'}")
+    return tracker, publish(run, tracker)
+
+
+@pytest.fixture(scope="module")
+def server(published):
+    tracker, _ = published
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", tracker.uri]
+    command += ["--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+    process = subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=dict(os.environ), start_new_session=True
+    )
+    base = f"http://127.0.0.1:{port}"
+    try:
+        for _ in range(240):
+            try:
+                with urllib.request.urlopen(f"{base}/health", timeout=2):
+                    break
+            except OSError:
+                assert process.poll() is None, "mlflow ui ended"
+                time.sleep(0.25)
+        else:
+            pytest.fail("mlflow ui did not start within a minute")
+        yield base
+    finally:
+        os.killpg(process.pid, 15)
+        process.wait(30)
+
+
+@pytest.fixture(scope="module")
+def page(server):
+    sync_api = pytest.importorskip("playwright.sync_api")
+    with sync_api.sync_playwright() as play:
+        browser = play.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        page = browser.new_page(viewport={"width": WIDTH, "height": HEIGHT})
+        page.set_default_timeout(20_000)
+        # the panel of the assistant opens by itself on the first visit and covers a third
+        page.add_init_script("localStorage.setItem('mlflow.assistant.fab.autoOpenedOnFirstLoad_v1', 'true')")
+        yield page
+        browser.close()
+
+
+def on_screen(page, text, *, exact=False):
+    """Wait until the text is there and say where; it must lie in the window without scrolling."""
+    found = page.get_by_text(text, exact=exact).first
+    found.wait_for()
+    box = found.bounding_box()
+    return box["y"] >= 0 and box["y"] + box["height"] <= HEIGHT and 0 <= box["x"] <= WIDTH
+
+
+def open_page(page, url, shot=None, wait_for=None):
+    page.goto("about:blank")
+    page.goto(url)
+    if wait_for:
+        page.get_by_text(wait_for).first.wait_for()
+    if shot:
+        page.wait_for_timeout(500)
+        page.screenshot(path=shot)
+
+
+def address(server, published, rest):
+    tracker, _ = published
+    return f"{server}/#/experiments/{tracker.experiment_id}{rest}?workflowType=machine_learning"
+
+
+def test_the_run_page_says_it_on_the_first_screen(page, server, published, tmp_path):
+    _, run = published
+    open_page(page, run.url.replace("http://127.0.0.1:5000", server), tmp_path / "run.png", "Child runs")
+    assert on_screen(page, "SYNTHETIC DATA")
+    assert on_screen(page, "AUROC 0.720 (95 % CI 0.670 to 0.770)")
+    assert on_screen(page, "above loris_routed: no clear difference")
+    for model in ("xgboost", "ridge", "loris_routed"):
+        assert on_screen(page, f"synthetic {model}", exact=True)
+    assert on_screen(page, "auroc_minus_loris_routed", exact=True)
+    assert on_screen(page, "synthetic demo")  # the cohort among the datasets
+    assert page.get_by_text("GenAI apps").count() == 0
+
+
+def test_the_list_shows_one_line_a_pipeline_run(page, server, published, tmp_path):
+    open_page(page, address(server, published, "/runs"), tmp_path / "list.png", "synthetic 20261101T100000-demo")
+    assert on_screen(page, "synthetic 20261101T100000-demo")
+    assert page.get_by_text("synthetic ridge", exact=True).count() == 0  # children are folded in
+
+
+def test_a_child_run_leads_to_its_registered_model(page, server, published, tmp_path):
+    _, run = published
+    child = run.model_runs["xgboost"]
+    open_page(page, address(server, published, f"/runs/{child}"), tmp_path / "child.png", "Parent run")
+    assert on_screen(page, "AUROC 0.720 (95 % CI 0.670 to 0.770)")
+    assert on_screen(page, "synthetic-immunocast-xgboost")
+
+
+def test_the_model_page_shows_the_signature(page, server, published, tmp_path):
+    tracker, _ = published
+    models = tracker.client.search_logged_models([tracker.experiment_id])
+    model = next(m for m in models if m.name == "synthetic-xgboost")
+    url = address(server, published, f"/models/{model.model_id}/artifacts")
+    open_page(page, url, tmp_path / "model.png", "p_response")
+    for text in ("tmb_mut_mb", "abstained"):
+        assert page.get_by_text(text).first.is_visible()
+
+
+def test_report_table_and_figure_open_in_the_artifact_viewer(page, server, published, tmp_path):
+    _, run = published
+    files = f"/runs/{run.run_id}/artifacts"
+    open_page(page, address(server, published, f"{files}/report.html"), tmp_path / "report.png", "report.html")
+    page.frame_locator("iframe").get_by_text("Report of the run").wait_for()
+    open_page(
+        page, address(server, published, f"{files}/readable/metrics.csv"), tmp_path / "table.png", "calibration_slope"
+    )
+    open_page(page, address(server, published, f"{files}/figures/roc.png"), tmp_path / "figure.png", "roc.png")
+    page.locator("img[src*='roc.png'], img[src^='blob:']").first.wait_for()
