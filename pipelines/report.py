@@ -24,9 +24,7 @@ def new_run_id(cfg: DictConfig, now: datetime) -> str:
 def run(cfg: DictConfig, work: RunFolder, run_id: str | None = None) -> None:
     now = datetime.now(UTC)
     created = now.isoformat(timespec="seconds")
-    work.write_meta(
-        "report", run_id=run_id or new_run_id(cfg, now), created=created, immunocast_version=__version__
-    )
+    work.write_meta("report", run_id=run_id or new_run_id(cfg, now), created=created, immunocast_version=__version__)
     (work.path / "config.yaml").write_text(frozen_yaml(cfg))
     (work.path / "summary.md").write_text(summary_markdown(work))
     results_table(work).to_csv(work.path / "results.csv", index=False)

@@ -144,9 +144,7 @@ def _importance_lines(part: pd.DataFrame) -> pd.DataFrame:
             "rank 95 %": [f"{a}-{b}" for a, b in zip(part["rank_low"], part["rank_high"], strict=True)],
             "feature": [label(f) for f in part["feature"]],
             "mean |SHAP|": part["mean_abs_shap"].map("{:.3f}".format),
-            "95 % interval": [
-                f"{a:.3f} to {b:.3f}" for a, b in zip(part["ci_low"], part["ci_high"], strict=True)
-            ],
+            "95 % interval": [f"{a:.3f} to {b:.3f}" for a, b in zip(part["ci_low"], part["ci_high"], strict=True)],
             "direction": part["sign"].map(direction),
             "measured": [f"{m}/{n}" for m, n in zip(part["n_measured"], part["n"], strict=True)],
         }
@@ -190,7 +188,9 @@ def sql(
 @app.command()
 def score(
     file: Annotated[Path, typer.Argument(help="Table of new patients: CSV, Parquet or XLSX.")],
-    mapping: Annotated[str, typer.Option(help="Cohort configuration (name or YAML file) that maps the columns.")] = "csv",
+    mapping: Annotated[
+        str, typer.Option(help="Cohort configuration (name or YAML file) that maps the columns.")
+    ] = "csv",
     run: RunOption = "latest",
     model: Annotated[str | None, typer.Option(help="Model; the run's headline model by default.")] = None,
     sheet: Annotated[str | None, typer.Option(help="Sheet of a workbook with several.")] = None,

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -285,7 +285,7 @@ def read_patients(
     strict: bool = False,
     sheet: str | None = None,
 ) -> tuple[pd.DataFrame, list[RefusedRow], list[int]]:
-    """Read one file of new patients, to be scored; outcomes and design columns may be absent.
+    """Read keys and features of one file of new patients, to be scored; other columns are not looked at.
 
     Parameters
     ----------
@@ -313,7 +313,7 @@ def read_patients(
     if problems:
         raise DataError(problems)
     table = raw[0]
-    plan = parsed.sheets.get(table.sheet or "") or with_identity(parsed.base, parsed, table)
+    plan = _inputs_only(parsed.sheets.get(table.sheet or "") or with_identity(parsed.base, parsed, table))
     result = standardise(table, plan, "analysis", file.name, cohort_id or file.stem, scoring=True)
     fatal = result.problems if strict else result.fatal
     if fatal:
@@ -338,6 +338,19 @@ def read_patients(
     refused.sort(key=lambda r: r.rows)
     bad = np.isin(table.rows, [r.rows[0] for r in refused])
     return to_cohort_table(frame[~bad]), refused, [int(r) for r in table.rows[~bad]]
+
+
+def _inputs_only(sheet: Sheet) -> Sheet:
+    """Keys and features: a score never looks at outcomes, so nothing in them can refuse a row."""
+
+    def wanted(name: str) -> bool:
+        return VOCABULARY[name.removesuffix(MEASURED_SUFFIX)].role in ("key", "feature")
+
+    return replace(
+        sheet,
+        columns={n: spec for n, spec in sheet.columns.items() if wanted(n)},
+        corrections=tuple(c for c in sheet.corrections if wanted(c.column)),
+    )
 
 
 def refused_frame(refused: Sequence[RefusedRow]) -> pd.DataFrame:

@@ -50,12 +50,14 @@ def score_file(
     Raises
     ------
     NotFoundError
-        Where the run has no such model.
+        Where there is no such file, or the run has no such model.
     DataError
         Where the file as a whole cannot be used.
     ConfigError
         Where the file has none of the columns that the model can use.
     """
+    if not file.is_file():
+        raise NotFoundError(f"There is no file {file}.")
     about = run.manifest()
     names = list(about.get("models", {}))
     name = model or about["headline_model"]

@@ -76,7 +76,6 @@ def describe(run: RunFolder, table: str | None = None) -> pd.DataFrame:
     schema = pq.read_schema(run.table_path(table))
     meaning = TABLES[table].columns
     rows = [
-        (f.name, str(f.type), meaning.get(f.name) or (label(f.name) if f.name in VOCABULARY else ""))
-        for f in schema
+        (f.name, str(f.type), meaning.get(f.name) or (label(f.name) if f.name in VOCABULARY else "")) for f in schema
     ]
     return pd.DataFrame(rows, columns=["column", "type", "meaning"])

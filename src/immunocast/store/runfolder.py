@@ -106,9 +106,7 @@ class RunFolder:
 
     def digests(self) -> dict[str, str]:
         """SHA-256 of every table and bundle file, by path relative to the folder."""
-        files = sorted(
-            f for part in ("tables", "bundles") for f in (self.path / part).rglob("*") if f.is_file()
-        )
+        files = sorted(f for part in ("tables", "bundles") for f in (self.path / part).rglob("*") if f.is_file())
         return {f.relative_to(self.path).as_posix(): file_digest(f) for f in files}
 
     def seal(self, target: Path) -> RunFolder:

@@ -37,8 +37,7 @@ def _table(
     unique: list[str] | None = None,
 ) -> Table:
     schema = pa.DataFrameSchema(
-        {c: pa.Column(dtype, nullable=nullable) for c, (dtype, nullable, _) in columns.items()}
-        | (extra or {}),
+        {c: pa.Column(dtype, nullable=nullable) for c, (dtype, nullable, _) in columns.items()} | (extra or {}),
         strict=True,
         coerce=True,
         unique=unique,
@@ -250,7 +249,8 @@ COHORT = Table(
 )
 
 TABLES: dict[str, Table] = {
-    t.name: t for t in (COHORT, TRUTH, CHECKS, MODEL_CHECKS, PREDICTIONS, METRICS, COMPARISONS, CURVES, SHAP, IMPORTANCE)
+    t.name: t
+    for t in (COHORT, TRUTH, CHECKS, MODEL_CHECKS, PREDICTIONS, METRICS, COMPARISONS, CURVES, SHAP, IMPORTANCE)
 }
 
 
@@ -278,6 +278,4 @@ def conform(name: str, frame: pd.DataFrame) -> pd.DataFrame:
     order = [c for c in [*table.columns, *table.schema.columns] if c in frame]
     frame = frame[list(dict.fromkeys([*order, *sorted(c for c in frame if c not in order)]))]
     frame = table.schema.validate(frame.reset_index(drop=True), lazy=True)
-    return (
-        frame.sort_values(list(table.sort_by), kind="stable", ignore_index=True) if table.sort_by else frame
-    )
+    return frame.sort_values(list(table.sort_by), kind="stable", ignore_index=True) if table.sort_by else frame

@@ -1,0 +1,169 @@
+"""The analyst's command, through its entry point."""
+
+import json
+import subprocess
+import sys
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from immunocast.cli import main
+from immunocast.features.preprocess import model_frame
+from immunocast.models.bundle import load_bundle
+
+
+@dataclass
+class Done:
+    """What a command left behind."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+@pytest.fixture
+def command(small_run, tmp_path, monkeypatch, capsys):
+    """Call the entry point as the installed command does, in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*words, runs=small_run.path.parent):
+        monkeypatch.setattr(sys, "argv", ["immunocast", *map(str, words), "--runs-dir", str(runs)])
+        capsys.readouterr()
+        try:
+            main()
+            code = 0
+        except SystemExit as error:
+            code = error.code or 0
+        return Done(code, *capsys.readouterr())
+
+    return run
+
+
+def test_importance_says_what_and_how_surely(command, small_run):
+    done = command("importance", "--top", 3)
+    assert done.returncode == 0, done.stderr
+    assert "SYNTHETIC" in done.stdout
+    assert "log-odds" in done.stdout
+    assert "not its cause" in done.stdout
+    best = small_run.table("importance").query("model == 'ridge' and level == 'all' and `rank` == 1").iloc[0]
+    assert f"{best.mean_abs_shap:.3f}" in done.stdout
+    assert f"{best.ci_low:.3f} to {best.ci_high:.3f}" in done.stdout
+
+
+def test_importance_by_subgroup_as_json(command, small_run):
+    done = command("importance", "--by", "tumor_type", "--model", "xgboost", "--top", 2, "--format", "json")
+    rows = json.loads(done.stdout)
+    expected = small_run.table("importance").query("model == 'xgboost' and subgroup == 'tumor_type'")
+    assert {r["level"] for r in rows} == set(expected["level"])
+    assert all(r["rank"] <= 2 for r in rows)
+
+
+def test_csv_is_the_table(command, small_run):
+    done = command("importance", "--model", "forest", "--top", 99, "--format", "csv")
+    lines = done.stdout.splitlines()
+    expected = small_run.table("importance").query("model == 'forest' and level == 'all'")
+    assert len(lines) == 1 + len(expected)
+
+
+def test_sql_answers_and_refuses(command, small_run):
+    done = command("sql", "select count(*) as n from cohort", "--format", "json")
+    assert json.loads(done.stdout) == [{"n": len(small_run.table("cohort"))}]
+    refused = command("sql", "delete from cohort")
+    assert refused.returncode == 2
+    assert "SELECT" in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
+def test_tables_lists_every_table_with_its_columns(command, small_run):
+    done = command("tables")
+    for path in (small_run.path / "tables").iterdir():
+        assert path.stem in done.stdout
+    assert "ci_low" in done.stdout
+    assert "null where too small" in command("tables", "metrics").stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["importance", "--model", "xgbost"], "forest, ridge, xgboost"),
+        (["importance", "--by", "sex"], "explain.by"),
+        (["importance", "--run", "1999"], "20260101T000000000Z"),
+        (["tables", "nonsense"], "There is no table 'nonsense'"),
+        (["score", "absent.csv"], "There is no file absent.csv"),
+        (["score", "absent.csv", "--run", "no"], "There is no run 'no'"),
+    ],
+)
+def test_a_mistake_is_a_message_with_exit_code_2(command, words, says):
+    done = command(*words)
+    assert done.returncode == 2
+    assert says in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("words", [["runs"], ["importance"], ["tables"], ["sql", "select 1"], ["score", "x.csv"]])
+def test_without_a_run_it_says_how_to_make_one(command, words, tmp_path):
+    done = command(*words, runs=tmp_path / "runs")
+    assert done.returncode == 2
+    assert "make run" in done.stderr
+
+
+@pytest.fixture
+def new_patients(small_run, tmp_path):
+    cohort = small_run.table("cohort").head(30)
+    frame = cohort.drop(columns=["arm"]).astype(object)
+    frame.loc[4, "albumin_g_dl"] = "41"
+    frame.loc[5, "tumor_type"] = None
+    frame.loc[6, "os_months"] = "not known"  # an outcome: a score does not look at it
+    path = tmp_path / "new patients.csv"
+    frame.to_csv(path, index=False)
+    return cohort, path
+
+
+@pytest.mark.parametrize("model", ["ridge", "forest", "xgboost", "loris_routed", "tmb_10"])
+def test_scores_equal_the_bundle_in_memory(command, small_run, new_patients, tmp_path, model):
+    cohort, path = new_patients
+    done = command("score", path, "--model", model)
+    assert done.returncode == 4, done.stderr
+    scores = pd.read_csv(tmp_path / "new patients.scores.csv")
+    assert scores["source_row"].tolist() == list(range(2, 32))
+    fitted = load_bundle(small_run.bundle_path(model, "final"))
+    truth = fitted.predict_proba(model_frame(cohort, fitted.spec.inputs))[:, 1]
+    scored = (scores["status"] == "scored").to_numpy()
+    assert np.abs(scores["p_response"].to_numpy()[scored] - truth[scored]).max() < 1e-9
+    refused = scores[scores["status"] == "refused"]
+    assert refused["source_row"].tolist() == [6]
+    assert "albumin_g_dl" in refused["reason"].iloc[0]
+    if "tumor_type" in fitted.spec.required:
+        assert scores.loc[5, "status"] == "abstained"
+        assert scores.loc[5, "reason"] == "missing: tumor_type"
+    used = scores["assays_used"].fillna("").str.split(";")
+    for i in np.flatnonzero(scored):
+        assert (
+            set(used[i]) == {c for c in fitted.spec.inputs if pd.notna(cohort[c].iloc[i])}
+            if set(fitted.spec.inputs) <= set(cohort)
+            else set(used[i]) <= set(fitted.spec.inputs)
+        )
+
+
+def test_a_file_without_any_input_of_the_model_is_refused(command, tmp_path):
+    (tmp_path / "other.csv").write_text("patient_id,smoker\na,1\n")
+    done = command("score", "other.csv")
+    assert done.returncode == 2
+    assert "none of the columns" in done.stderr
+
+
+def test_unknown_mapping_lists_the_known_ones(command, new_patients):
+    done = command("score", new_patients[1], "--mapping", "lorsi")
+    assert done.returncode == 2
+    assert "csv, loris" in done.stderr
+
+
+def test_a_closed_pipe_is_no_error(small_run):
+    line = (
+        f"{sys.executable} -m immunocast.cli sql 'select * from curves' --format csv --runs-dir {small_run.path.parent}"
+    )
+    done = subprocess.run(f"{line} | head -1", shell=True, capture_output=True, text=True)
+    assert done.stdout.startswith("curve,")
+    assert "Traceback" not in done.stderr
