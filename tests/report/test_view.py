@@ -66,3 +66,14 @@ def test_findings_put_the_most_severe_first(toy_run: RunFolder) -> None:
 def test_folder_without_manifest_is_told(tmp_path) -> None:
     with pytest.raises(NotFoundError, match="lacks endpoint"):
         RunView(RunFolder(tmp_path))
+
+
+def test_notes_name_models_as_readers_know_them(toy_run: RunFolder) -> None:
+    view = RunView(toy_run)
+    assert (
+        view.relabel("loris_pan trained on 3, forest-like; tmb_10")
+        == "LORIS, pan-cancer trained on 3, Random forest-like; TMB ≥ 10 mut/Mb"
+    )
+    assert view.relabel("deforestation") == "deforestation"
+    assert view.relabel(None) == ""
+    assert view.label("ridge+platt") == "Ridge logistic regression, recalibrated (platt)"

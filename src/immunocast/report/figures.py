@@ -6,8 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from immunocast.report import figures_discrimination as discrimination
 from immunocast.report import figures_explain as explain
-from immunocast.report import figures_performance as performance
+from immunocast.report import figures_probability as probability
 from immunocast.report.view import RunView
 from immunocast.store.runfolder import RunFolder
 
@@ -42,14 +43,16 @@ class Drawing:
 
 
 CATALOGUE: dict[str, Drawing] = {
-    "roc": Drawing("ROC curves", performance.no_curve("roc"), performance.roc),
-    "auroc_forest": Drawing("AUROC by cohort and model", performance.no_auroc, performance.forest),
-    "calibration": Drawing("Calibration", performance.no_curve("calibration"), performance.calibration),
-    "decision_curve": Drawing("Decision curves", performance.no_curve("decision"), performance.decision),
+    "roc": Drawing("ROC curves", discrimination.no_curve("roc"), discrimination.roc),
+    "auroc_forest": Drawing("AUROC by cohort and model", discrimination.no_auroc, discrimination.forest),
+    "calibration": Drawing("Calibration", discrimination.no_curve("calibration"), probability.calibration),
+    "decision_curve": Drawing("Decision curves", discrimination.no_curve("decision"), probability.decision),
     "probability_distribution": Drawing(
-        "Predicted probability by outcome", performance.no_probabilities, performance.distribution
+        "Predicted probability by outcome", probability.no_probabilities, probability.distribution
     ),
-    "comparison": Drawing("Difference to the published reference", performance.no_comparison, performance.comparison),
+    "comparison": Drawing(
+        "Difference to the published reference", discrimination.no_comparison, discrimination.comparison
+    ),
     "shap_importance": Drawing("Importance of features", explain.no_importance, explain.importance),
     "shap_beeswarm": Drawing("SHAP values of all patients", explain.no_shap, explain.beeswarm),
     **{

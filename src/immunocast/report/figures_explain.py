@@ -46,7 +46,8 @@ _CAUTION = "Associated with the prediction, not shown to cause response."
 
 def no_importance(view: RunView) -> str:
     """Reason why the importance can't be drawn, "" where it can."""
-    return "" if len(importance_rows(view)) else "The run holds no table of importance (no model was explained)."
+    found = (importance_rows(view)["mean_abs_shap"] > 0).any()
+    return "" if found else "The run holds no table of importance (no model was explained)."
 
 
 def no_shap(view: RunView) -> str:
@@ -65,6 +66,7 @@ def no_patient(kind: str) -> Callable[[RunView], str]:
 def importance(view: RunView, path: Path, title: str) -> tuple[str, str]:
     """Mean absolute SHAP value with its interval, a panel a model (four at most)."""
     rows = importance_rows(view)
+    rows = rows[rows["mean_abs_shap"] > 0]
     models = [m for m in view.order if m in set(rows["model"])][:4]
     parts = [rows[rows["model"] == m].sort_values(["rank", "feature"]).head(_MOST) for m in models]
     columns = min(2, len(models))
@@ -242,14 +244,18 @@ def _steps(row: pd.Series, values: pd.DataFrame, patient: pd.Series, most: int =
 
 
 def _value(patient: pd.Series, feature: str) -> str:
+    """A patient's value as the row of a waterfall names it."""
     value = patient.get(feature)
     if value is None or pd.isna(value):
         return "not measured"
-    flag = patient.get(feature + MEASURED_SUFFIX, 1)
     kind = VOCABULARY[feature].kind
-    shown = ("yes" if int(value) else "no") if kind == "binary" else (
-        clip_label(text.level_label(value), 18) if kind in ("category", "text") else f"{float(value):.4g}"
-    )  # fmt: skip
+    if kind == "binary":
+        shown = "yes" if int(value) else "no"
+    elif kind in ("category", "text"):
+        shown = clip_label(text.level_label(value), 18)
+    else:
+        shown = f"{float(value):.0f}" if abs(float(value)) >= 100 else f"{float(value):.3g}"
+    flag = patient.get(feature + MEASURED_SUFFIX, 1)
     return shown + (" (imputed at source)" if not pd.isna(flag) and int(flag) == 0 else "")
 
 

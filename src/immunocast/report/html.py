@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
@@ -53,7 +54,7 @@ def render(view: RunView, figures: Sequence[Figure]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["num"] = text.typographic
+    environment.filters["num"] = _unbroken
     css = resources.files("immunocast.report").joinpath("templates/report.css").read_text(encoding="utf-8")
     total, flow = participant_flow(view)
     config = view.run.path / "config.yaml"
@@ -81,7 +82,8 @@ def render(view: RunView, figures: Sequence[Figure]) -> str:
         other_comparisons=sections.other_comparisons(view),
         importance=sections.importance_sheet(view),
         models=sections.model_sheet(view),
-        findings=sections.finding_sheet(view),
+        findings=sections.finding_sheet(view, ("error", "warning")),
+        remarks=sections.finding_sheet(view, ("info",)),
         limits=sections.limits(view),
         endpoint=text.endpoint_label(view.endpoint),
         scheme=text.scheme_label(view.scheme),
@@ -117,6 +119,11 @@ def _tile(name: str, row: dict | None, decimals: int, column: str, under: str) -
         return {"name": name, "value": "–", "span": text.estimate(row, decimals, column), "under": under}
     span = text.interval(row["ci_low"], row["ci_high"], decimals, sign) or "no interval"
     return {"name": name, "value": text.number(row[column], decimals, sign), "span": span, "under": under}
+
+
+def _unbroken(words: str) -> str:
+    """Typographic minus signs, and per cent signs that stay on the line of their number."""
+    return re.sub(r"(?<=\d) %", "\N{NO-BREAK SPACE}%", text.typographic(words))
 
 
 def _data_uri(path: Path) -> str:

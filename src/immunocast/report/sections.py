@@ -39,7 +39,7 @@ class Sheet:
 def metric_sheet(view: RunView, cohort_id: str | None = None) -> Sheet:
     """Metrics with intervals, a row a model and recalibration; `cohort_id` None means over all cohorts."""
     present = [m for m in _METRICS if (view.table("metrics")["metric"] == m).any()]
-    rows, notes = [], _Notes()
+    rows, notes = [], _Notes(view)
     for model, recalibration, name in view.variants():
         found = {m: view.metric(m, model, cohort_id, recalibration) for m in present}
         first = next((r for r in found.values() if r is not None), None)
@@ -63,7 +63,7 @@ def metric_sheet(view: RunView, cohort_id: str | None = None) -> Sheet:
 def net_benefit_sheet(view: RunView) -> Sheet:
     """Net benefit over all cohorts, a column a threshold."""
     thresholds = sorted(float(t) for t in view.manifest.get("thresholds") or [])
-    rows, notes = [], _Notes()
+    rows, notes = [], _Notes(view)
     for model, recalibration, name in view.variants():
         found = [view.metric("net_benefit", model, None, recalibration, t) for t in thresholds]
         if any(r is not None for r in found):
@@ -76,7 +76,7 @@ def net_benefit_sheet(view: RunView) -> Sheet:
 def comparison_sheet(view: RunView, metrics: tuple[str, ...], cohort_id: str | None = None) -> Sheet:
     """Differences to the reference on common patients, for the named metrics."""
     frame = view.table("comparisons")
-    rows, notes, several = [], _Notes(), len(metrics) > 1
+    rows, notes, several = [], _Notes(view), len(metrics) > 1
     frame = frame[frame["metric"].isin(metrics) & (frame["reference_model"] == view.reference)]
     frame = frame[frame["cohort_id"].isin(["combined", "pooled"] if cohort_id is None else [cohort_id])]
     place = {m: i for i, m in enumerate(view.order)}
@@ -130,7 +130,7 @@ def subgroup_sheet(view: RunView) -> Sheet:
     frame = frame[(frame["metric"] == "auroc") & (frame["subgroup"] != "all")]
     pairs = frame[["subgroup", "level"]].drop_duplicates().sort_values(["subgroup", "level"])
     models = [m for m in dict.fromkeys((view.headline, view.reference)) if (frame["model"] == m).any()]
-    rows, notes = [], _Notes()
+    rows, notes = [], _Notes(view)
     for subgroup, level in pairs.itertuples(index=False):
         found = [view.metric("auroc", m, subgroup=subgroup, level=level) for m in models]
         first = next((r for r in found if r is not None), None)
@@ -189,8 +189,8 @@ def model_sheet(view: RunView) -> Sheet:
     return Sheet(heads, rows, [], 0 if rows else None)
 
 
-def finding_sheet(view: RunView) -> Sheet:
-    """All findings of the checks, the most severe first."""
+def finding_sheet(view: RunView, severities: tuple[str, ...]) -> Sheet:
+    """Findings of the checks of the named severities, the most severe first."""
     rows = [
         [
             Cell(r["severity"]),
@@ -202,6 +202,7 @@ def finding_sheet(view: RunView) -> Sheet:
             Cell(_or_dash(r["waived_because"])),
         ]
         for r in view.findings.to_dict("records")
+        if r["severity"] in severities
     ]
     return Sheet(["Severity", "Code", "Cohort", "Column", "n", "Finding", "Waived because"], rows, [])
 
@@ -219,7 +220,8 @@ def limits(view: RunView) -> list[str]:
         "not how much a model fitted on other patients would differ."
     )
     said.append(
-        "p-values are not corrected for multiplicity; one comparison, the headline model’s, was named beforehand."
+        "p-values are not corrected for multiplicity. The headline model is named in the configuration, "
+        "not chosen by result."
     )
     values = [
         float(row["estimate"]) for c in view.cohort_ids
@@ -241,10 +243,8 @@ def limits(view: RunView) -> list[str]:
             share = text.percent(int(cohort[column].isna().sum()), len(cohort), 0)
             said.append(f"{label(column)} is missing in {share} of the patients, who may differ from those tested.")
     said.append(
-        "The cohorts are retrospective, from few centres, and were treated when indications differed from today’s. "
-        "This report is for research; it is no medical device and no ground for treating or not treating a patient."
-        if not view.synthetic
-        else "This report is for research; it is no medical device."
+        "Nothing here was tested in use. A model can fail where patients, assays or treatments differ from these; "
+        "this report is for research and no ground for treating or not treating a patient."
     )
     return said
 
@@ -255,13 +255,15 @@ def limits(view: RunView) -> list[str]:
 class _Notes:
     """Distinct notes, each with the places where it applies."""
 
-    def __init__(self) -> None:
+    def __init__(self, view: RunView) -> None:
+        self._view = view
         self._where: dict[str, list[str]] = {}
 
     def add(self, note: Any, where: str) -> None:
-        if note is None or pd.isna(note) or not str(note).strip():
+        words = self._view.relabel(note)
+        if not words:
             return
-        places = self._where.setdefault(str(note).strip(), [])
+        places = self._where.setdefault(words, [])
         if where not in places:
             places.append(where)
 

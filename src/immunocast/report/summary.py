@@ -12,6 +12,10 @@ from immunocast.report.view import RunView
 from immunocast.store.runfolder import RunFolder
 
 _MOST_WARNINGS = 5
+_FAIR = (
+    "Difference: in AUROC, on the patients whom both models could score fairly. "
+    "AUROCs on different n can't be compared."
+)
 _SHOWN = ("auroc", "brier", "calibration_slope", "calibration_intercept")
 
 
@@ -84,6 +88,7 @@ def summary_markdown(run: RunFolder) -> str:
         "",
         _markdown_table(results_table(run)),
         "",
+        *([_FAIR, ""] if view.reference else []),
         *_warning_lines(view),
         "",
         f"{prognostic_sentence(view)} Figures, methods and limits: artifact `report.html`.",

@@ -51,8 +51,10 @@ def table_one(cohort: pd.DataFrame) -> pd.DataFrame:
 
 def _describe(add: Callable[[str, str, _PROFILE], None], column: Column, cohort: pd.DataFrame) -> None:
     name, values = column.name, cohort[column.name]
-    if column.kind == "number" or (column.kind == "integer" and values.nunique() > 6):
-        add(label(name), "median [quartiles]", lambda part: _quartiles(part[name], _digits(column)))
+    many = column.kind == "integer" and (values.nunique() > 6 or name == "treatment_start_year")
+    if column.kind == "number" or many:
+        digits = _digits(column, values)
+        add(label(name), "median [quartiles]", lambda part: _quartiles(part[name], digits))
     elif column.kind == "binary":
         add(label(name), "yes", lambda part: _share(part[name], 1))
     else:
@@ -76,8 +78,12 @@ def _levels(column: Column, values: pd.Series) -> list[object]:
     return sorted(counts.index, key=lambda v: (-counts[v], str(v)))
 
 
-def _digits(column: Column) -> int:
-    return 0 if column.name in ("age_years", "treatment_start_year", "mutation_count", "pdl1_tps") else 1
+def _digits(column: Column, values: pd.Series) -> int:
+    """Decimals that tell patients apart: none for large or whole numbers, two for fractions."""
+    if column.kind == "integer" or column.name in ("age_years", "pdl1_tps"):
+        return 0
+    size = float(values.dropna().abs().quantile(0.75))
+    return 0 if size >= 100 else 1 if size >= 2 else 2
 
 
 def _quartiles(values: pd.Series, digits: int) -> str:
@@ -93,7 +99,7 @@ def _share(values: pd.Series, level: object) -> str:
     if known.empty:
         return "–"
     n = int((known == level).sum())
-    return f"{n:,} ({percent(n, len(known))})"
+    return f"{n:,} ({percent(n, len(known))})" if n else "0"
 
 
 def _count(mask: pd.Series) -> str:

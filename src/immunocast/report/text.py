@@ -98,7 +98,7 @@ def number(value: Any, decimals: int = 3, sign: bool = False) -> str:
     if not is_number(value):
         return ""
     text = f"{float(value):+.{decimals}f}" if sign else f"{float(value):.{decimals}f}"
-    return text.replace("-", "+" if sign else "") if float(text) == 0 else text
+    return text.lstrip("+-") if float(text) == 0 else text
 
 
 def interval(low: Any, high: Any, decimals: int = 3, sign: bool = False) -> str:
@@ -130,10 +130,10 @@ def estimate(row: Any, decimals: int = 3, column: str = "estimate", sign: bool =
     return number(row[column], decimals, sign) + (f" ({span})" if span else " (no interval)")
 
 
-def short_note(note: Any) -> str:
-    """The first clause of a note where it fits into a cell, else ""; whole notes stand below the table."""
+def short_note(note: Any, width: int = 24) -> str:
+    """The first clause of a note where it fits into `width` letters, else ""; whole notes stand below tables."""
     words = "" if note is None or pd.isna(note) else re.split(r"[;:(,]| - ", str(note), maxsplit=1)[0].strip()
-    return words if len(words) <= 24 else ""
+    return words if len(words) <= width else ""
 
 
 def p_value(p: Any) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import cached_property
 from typing import Any
 
@@ -109,6 +110,15 @@ class RunView:
         entry = self.models.get(model, {})
         name = entry.get("label") or entry.get("spec", {}).get("label") or model
         return str(name).replace(">=", "≥")
+
+    def relabel(self, note: str | None) -> str:
+        """A note with the names of models as readers know them; "" for none."""
+        words = note.strip() if isinstance(note, str) else ""
+        names = sorted(self.models, key=len, reverse=True)
+        if not names:
+            return words
+        found = re.compile(rf"(?<![\w+])({'|'.join(map(re.escape, names))})(?![\w+])")
+        return found.sub(lambda match: self.label(match[1]), words)
 
     # ---- models
 
@@ -227,6 +237,22 @@ class RunView:
             return None
         keep = (frame["metric"] == metric) & (frame["model"] == model) & (frame["reference_model"] == self.reference)
         return _first(frame[keep], cohort_id)
+
+    def curve_points(self, curve: str) -> dict[str, pd.DataFrame]:
+        """Points of a curve over all cohorts by model, ordered by x; empty where there are none."""
+        frame = self.table("curves")
+        frame = frame[frame["curve"] == curve]
+        for overall in OVERALL:
+            rows = frame[(frame["cohort_id"] == overall) & frame["y"].notna()]
+            if len(rows):
+                return {str(m): g.sort_values(["x", "y"]) for m, g in rows.groupby("model")}
+        return {}
+
+    @cached_property
+    def graded(self) -> list[str]:
+        """Models whose predictions take many values, in report order."""
+        present = set(self.predictions["model"])
+        return [m for m in self.order if m in present and m not in self.rules]
 
     @property
     def middle_threshold(self) -> float | None:
