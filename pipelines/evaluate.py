@@ -31,6 +31,7 @@ def run(cfg: DictConfig, work: RunFolder) -> None:
         headline_model=settings["headline_model"],
         thresholds=settings["thresholds"],
         n_resamples=settings["n_resamples"],
+        min_events=settings["min_events"],
     )
     raise_on_errors(checks)
 

@@ -142,17 +142,25 @@ def test_a_child_run_leads_to_its_registered_model(page, server, published, tmp_
     child = run.model_runs["xgboost"]
     open_page(page, address(server, published, f"/runs/{child}"), tmp_path / "child.png", "Parent run")
     assert on_screen(page, "AUROC 0.720 (95 % CI 0.670 to 0.770)")
-    assert on_screen(page, "synthetic-immunocast-xgboost")
+    assert on_screen(page, "synthetic-immunocast-xgboost", exact=True)
 
 
-def test_the_model_page_shows_the_signature(page, server, published, tmp_path):
-    tracker, _ = published
+def test_the_model_pages_show_the_signature_and_the_version(page, server, published, tmp_path):
+    tracker, run = published
     models = tracker.client.search_logged_models([tracker.experiment_id])
     model = next(m for m in models if m.name == "synthetic-xgboost")
-    url = address(server, published, f"/models/{model.model_id}/artifacts")
-    open_page(page, url, tmp_path / "model.png", "p_response")
-    for text in ("tmb_mut_mb", "abstained"):
-        assert page.get_by_text(text).first.is_visible()
+    open_page(
+        page, address(server, published, f"/models/{model.model_id}"), tmp_path / "model.png", "synthetic-xgboost"
+    )
+    page.get_by_text("synthetic-immunocast-xgboost").first.wait_for()
+    name, version = run.model_versions["xgboost"].split("/")
+    open_page(page, f"{server}/#/models/{name}/versions/{version}?workflowType=machine_learning", None, "Schema")
+    assert on_screen(page, "AUROC 0.720 (95 % CI 0.670 to 0.770)")
+    for part in ("Inputs (", "Outputs ("):
+        page.get_by_text(part).first.click()
+    for text in ("tmb_mut_mb", "p_response", "abstained"):
+        page.get_by_text(text).last.scroll_into_view_if_needed()
+    page.screenshot(path=tmp_path / "version.png")
 
 
 def test_report_table_and_figure_open_in_the_artifact_viewer(page, server, published, tmp_path):

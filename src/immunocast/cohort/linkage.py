@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
+from immunocast.cohort.vocabulary import VOCABULARY
 from immunocast.errors import ConfigError
 
 
@@ -38,30 +39,34 @@ def link_persons(
     cohort : a new table; linked patients share the `person_id` of the first of them.
     links : a row a linked pair, with patient_id, cohort_id, linked_patient_id, linked_cohort_id.
 
+    Raises
+    ------
+    ConfigError
+        For columns that are not of the vocabulary or of the wrong kind, and for negative tolerances.
+
     Notes
     -----
     Only pairs from different cohorts are linked: within a cohort, ids are taken at their word.
     A patient without the fingerprint's columns is never linked; the absence of a link proves nothing.
     """
-    tolerance = dict(tolerance or {"fcna": 6e-5, "tmb_mut_mb": 0.06, "age_years": 4.0})
+    tolerance = dict(tolerance if tolerance is not None else {"fcna": 6e-5, "tmb_mut_mb": 0.06, "age_years": 4.0})
     minimum = dict(minimum if minimum is not None else {"fcna": 5e-4})
-    if not tolerance:
-        raise ConfigError("linkage.tolerance is empty: name at least one column to compare.")
+    _check_settings(exact, tolerance, minimum)
     columns = [*exact, *tolerance]
-    links = pd.DataFrame(
-        columns=["patient_id", "cohort_id", "linked_patient_id", "linked_cohort_id"], dtype="str"
-    )
+    links = pd.DataFrame(columns=["patient_id", "cohort_id", "linked_patient_id", "linked_cohort_id"], dtype="str")
     if any(c not in cohort for c in columns) or cohort["cohort_id"].nunique() < 2:
         return cohort.copy(), links
     usable = cohort.dropna(subset=columns)
     for column, low in minimum.items():
-        usable = usable[usable[column] >= low]
+        usable = usable[usable[column] >= low] if column in usable else usable
     pairs = [
-        pair
-        for _, group in usable.groupby(list(exact), observed=True, sort=True)
-        for pair in _pairs(group, tolerance)
+        pair for _, group in usable.groupby(list(exact), observed=True, sort=True) for pair in _pairs(group, tolerance)
     ]
     if pairs:
+        # one direction for a pair of cohorts, and one order of the rows, however the cohort is sorted
+        name = cohort[["cohort_id", "patient_id"]].apply(tuple, axis=1)
+        pairs = [(i, j) if name[i] <= name[j] else (j, i) for i, j in pairs]
+        pairs.sort(key=lambda p: (name[p[0]], name[p[1]]))
         a, b = (cohort.loc[list(side)].reset_index(drop=True) for side in zip(*pairs, strict=True))
         links = pd.DataFrame(
             {
@@ -72,6 +77,21 @@ def link_persons(
             }
         )
     return cohort.assign(person_id=_merge(cohort["person_id"], pairs)), links
+
+
+def _check_settings(exact: Sequence[str], tolerance: Mapping[str, float], minimum: Mapping[str, float]) -> None:
+    if not tolerance:
+        raise ConfigError("linkage.tolerance is empty: name at least one column to compare.")
+    for key, names in (("exact", list(exact)), ("tolerance", list(tolerance)), ("minimum", list(minimum))):
+        for name in names:
+            # a misspelt column would switch the linkage off without a word
+            if name not in VOCABULARY:
+                raise ConfigError(f"linkage.{key}: {name!r} is not in the vocabulary (`immunocast tables cohort`).")
+            if key != "exact" and VOCABULARY[name].kind not in ("number", "integer"):
+                raise ConfigError(f"linkage.{key}: {name} is no number; compare it under linkage.exact.")
+    for name, width in tolerance.items():
+        if not width >= 0:
+            raise ConfigError(f"linkage.tolerance.{name} is {width}; it must be 0 or more.")
 
 
 def _pairs(group: pd.DataFrame, tolerance: Mapping[str, float]) -> list[tuple[int, int]]:

@@ -12,6 +12,7 @@ from immunocast.cohort.linkage import link_persons
 from immunocast.cohort.outcomes import Labels, make_labels, participant_flow
 from immunocast.cohort.quality import apply_waivers, check_cohort, check_links, finding, to_checks_table
 from immunocast.cohort.table import CohortTables
+from immunocast.errors import ConfigError
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,17 @@ def prepare_cohort(
     features : columns that the configured models read.
     linkage : arguments of `link_persons`, None to leave persons as they are.
     waive : check code -> reason.
+
+    Raises
+    ------
+    ConfigError
+        For an unknown endpoint, settings of the linkage that do not exist, and waivers without a reason.
+    DataError
+        Where two outcome columns contradict each other.
     """
+    unknown = set(linkage or {}) - {"exact", "tolerance", "minimum"}
+    if unknown:
+        raise ConfigError(f"linkage.{sorted(unknown)[0]}: unknown; known are exact, tolerance and minimum.")
     cohort, found = tables.cohort, [dict(row) for row in tables.checks]
     # simulated patients are nobody twice: a fingerprint that agrees is chance
     if linkage and not tables.provenance.synthetic:

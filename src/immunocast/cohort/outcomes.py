@@ -105,7 +105,5 @@ def participant_flow(cohort: pd.DataFrame, labels: Labels) -> dict[str, object]:
         "no_endpoint": total["excluded"],
         "analysed": total["analysed"],
         "events": total["events"],
-        "cohorts": [
-            {"cohort_id": c, **count(cohort["cohort_id"] == c)} for c in sorted(cohort["cohort_id"].unique())
-        ],
+        "cohorts": [{"cohort_id": c, **count(cohort["cohort_id"] == c)} for c in sorted(cohort["cohort_id"].unique())],
     }

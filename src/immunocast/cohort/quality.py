@@ -117,9 +117,7 @@ def check_cohort(
     return found
 
 
-def _check_one(
-    cohort_id: str, part: pd.DataFrame, y: pd.Series, features: Sequence[str]
-) -> list[dict[str, Any]]:
+def _check_one(cohort_id: str, part: pd.DataFrame, y: pd.Series, features: Sequence[str]) -> list[dict[str, Any]]:
     found = []
     known = y.notna().to_numpy()
     outcome = y[known].to_numpy(dtype=int)
@@ -241,24 +239,20 @@ def check_performance(metrics: pd.DataFrame, provenance_synthetic: bool) -> list
     """Findings on metrics of real cohorts that are too good: external AUROC above .80 has not been seen yet."""
     if provenance_synthetic:
         return []
-    rows = metrics[(metrics["metric"] == "auroc") & (metrics["subgroup"] == "all")].dropna(
-        subset=["estimate"]
-    )
+    rows = metrics[(metrics["metric"] == "auroc") & (metrics["subgroup"] == "all")].dropna(subset=["estimate"])
     found = []
-    for row in rows.itertuples():
-        if row.estimate < 0.80 or row.cohort_id == "pooled":
+    for row in rows.to_dict("records"):
+        if row["estimate"] < 0.80 or row["cohort_id"] == "pooled":
             continue
-        serious = row.ci_low >= 0.90
+        serious = row["ci_low"] >= 0.90
         found.append(
             finding(
                 "IC-PERF-001" if serious else "IC-PERF-002",
                 "error" if serious else "warning",
-                f"{row.model} reaches AUROC {row.estimate:.2f} ({row.ci_low:.2f} to {row.ci_high:.2f}). "
-                + (
-                    "That is a leak until shown otherwise." if serious else "Above .80 look for a leak first."
-                ),
-                cohort_id=str(row.cohort_id),
-                n=int(row.n),
+                f"{row['model']} reaches AUROC {row['estimate']:.2f} ({row['ci_low']:.2f} to {row['ci_high']:.2f}). "
+                + ("That is a leak until shown otherwise." if serious else "Above .80 look for a leak first."),
+                cohort_id=row["cohort_id"],
+                n=row["n"],
             )
         )
     return found
@@ -307,8 +301,8 @@ def raise_on_errors(checks: pd.DataFrame) -> None:
     if errors.empty:
         return
     lines = [
-        f"  - {r.code} {'' if pd.isna(r.cohort_id) else str(r.cohort_id) + ': '}{r.message}"
-        for r in errors.itertuples()
+        f"  - {r['code']} {'' if pd.isna(r['cohort_id']) else r['cohort_id'] + ': '}{r['message']}"
+        for r in errors.to_dict("records")
     ]
     code = errors["code"].iloc[0]
     raise CheckError(

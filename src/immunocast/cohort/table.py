@@ -70,9 +70,7 @@ def _pandera_column(column: Column) -> pa.Column:
 COHORT_SCHEMA = pa.DataFrameSchema(
     {
         **{name: _pandera_column(column) for name, column in VOCABULARY.items()},
-        rf"^.+{MEASURED_SUFFIX}$": pa.Column(
-            "Int64", pa.Check.isin([0, 1]), nullable=True, required=False, regex=True
-        ),
+        rf"^.+{MEASURED_SUFFIX}$": pa.Column("Int64", pa.Check.isin([0, 1]), nullable=True, required=False, regex=True),
     },
     unique=["patient_id"],
     strict=True,
@@ -101,11 +99,8 @@ def to_cohort_table(frame: pd.DataFrame) -> pd.DataFrame:
     if "person_id" not in frame:
         frame["person_id"] = frame["patient_id"]
     known = [name for name in VOCABULARY if name in frame]
-    flags = sorted(c for c in frame if str(c).endswith(MEASURED_SUFFIX))
+    flags = sorted(c for c in map(str, frame.columns) if c.endswith(MEASURED_SUFFIX))
     other = [c for c in frame if c not in VOCABULARY and c not in flags]
-    typed = {
-        **{c: frame[c].astype(DTYPES[VOCABULARY[c].kind]) for c in known},
-        **{c: frame[c].astype("Int64") for c in flags},
-        **{c: frame[c] for c in other},
-    }
+    dtypes: dict[Any, Any] = {c: DTYPES[VOCABULARY[c].kind] for c in known} | dict.fromkeys(flags, "Int64")
+    typed = {c: frame[c].astype(dtypes[c]) if c in dtypes else frame[c] for c in (*known, *flags, *other)}
     return COHORT_SCHEMA.validate(pd.DataFrame(typed).reset_index(drop=True), lazy=True)

@@ -13,6 +13,7 @@ import pandas as pd
 from scipy.stats import rankdata, spearmanr
 
 from immunocast.cohort.vocabulary import FEATURES, VOCABULARY
+from immunocast.errors import ConfigError
 
 #: Below this number of patients a subgroup gets no importance of its own.
 MIN_PATIENTS = 20
@@ -40,13 +41,24 @@ def importance_table(
     Returns
     -------
     Rows of the importance table, over all repeats (`repeat` = -1).
+
+    Raises
+    ------
+    ConfigError
+        Where a column of `by` is no category of the vocabulary.
     """
+    for column in by:
+        known = VOCABULARY.get(column)
+        if column != "cohort_id" and (known is None or known.kind not in ("category", "binary")):
+            raise ConfigError(f"explain.by: {column!r} is no category of the vocabulary, such as tumor_type or sex.")
+    if shap.empty:  # no model of the run has an explainer
+        return pd.DataFrame()
     values = cohort.set_index("patient_id")
     out = []
-    for (model, scheme, endpoint, scale), part in shap.groupby(
-        ["model", "scheme", "endpoint", "output_scale"], sort=True
-    ):
-        features = [f for f in FEATURES if f in part and part[f].notna().any()]
+    for names, part in shap.groupby(["model", "scheme", "endpoint", "output_scale"], sort=True):
+        model, scheme, endpoint, scale = map(str, names)
+        # a feature that no fold could use has no importance, not one of 0
+        features = [f for f in FEATURES if f in part and part[f].abs().sum() > 0]
         absolute = part[features].abs().groupby(part["patient_id"], sort=True).mean()
         signed = part[features].groupby(part["patient_id"], sort=True).mean()
         patients = values.loc[absolute.index]

@@ -11,6 +11,7 @@ import pandas as pd
 from immunocast.engines import Engine, SerialEngine
 from immunocast.explain.shap_values import explain_learner
 from immunocast.features.preprocess import model_frame
+from immunocast.validation.splits import fold_key
 
 #: Largest difference between a bundle's probability and the stored one.
 PREDICTION_TOLERANCE = 1e-9
@@ -49,7 +50,7 @@ def explain_out_of_fold(
 
     def explain(group: tuple[tuple[Any, ...], pd.DataFrame]) -> pd.DataFrame:
         (name, scheme, repeat, fold, endpoint), part = group
-        model = load_model(str(name), f"r{repeat}-{fold}")
+        model = load_model(str(name), fold_key(int(repeat), str(fold)))
         patients = by_patient.loc[part["patient_id"]]
         result = explain_learner(model, model_frame(patients, model.spec.inputs))
         gap = float(np.max(np.abs(result.p - part["p_response"].to_numpy()), initial=0.0))

@@ -6,7 +6,8 @@ kind      method                                                                
 linear    coefficient x (value - training mean): interventional, features taken as    log-odds
           independent (Lundberg & Lee 2017)
 xgboost   XGBoost's own contributions: path-dependent TreeSHAP (Lundberg 2020)        log-odds
-tree      shap.TreeExplainer: path-dependent TreeSHAP of the class-1 probability      probability
+tree      shap.TreeExplainer: path-dependent TreeSHAP of a forest's class-1           probability
+          probability, or of the margin of scikit-learn's boosters                    or log-odds
 ========  ==========================================================================  ===========
 
 One-hot columns are summed back to the feature that they come from. Base value and feature values add up to
@@ -21,7 +22,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.special import logit
+from scipy.special import expit, logit
 
 from immunocast.errors import ConfigError
 from immunocast.models.learner import Learner
@@ -61,7 +62,7 @@ def explain_learner(model: Learner, X: pd.DataFrame) -> Explanation:
     Raises
     ------
     ConfigError
-        Where the model names no explainer.
+        Where the model names no explainer, or an explainer or scale that does not fit its estimator.
     ArithmeticError
         Where contributions do not add up to the output.
     """
@@ -72,6 +73,11 @@ def explain_learner(model: Learner, X: pd.DataFrame) -> Explanation:
     contributions, base = EXPLAINERS[kind](model, Z)
     p = model.predict_proba(X)[:, 1].astype(float)
     output = p if model.spec.output_scale == "probability" else _margin(model, Z, p)
+    if model.spec.output_scale == "log-odds" and np.max(np.abs(expit(output) - p), initial=0.0) > ADDITIVITY_TOLERANCE:
+        raise ConfigError(
+            f"The margin of a {type(model.estimator_).__name__} is not the log-odds of its probability: "
+            "set explainer to none."
+        )
     gap = float(np.max(np.abs(base + contributions.sum(axis=1) - output), initial=0.0))
     if not gap <= ADDITIVITY_TOLERANCE:
         raise ArithmeticError(
@@ -93,6 +99,8 @@ def _margin(model: Learner, Z: pd.DataFrame, p: np.ndarray) -> np.ndarray:
 
 
 def _linear(model: Learner, Z: pd.DataFrame) -> tuple[np.ndarray, float]:
+    if not hasattr(model.estimator_, "coef_"):
+        raise _misfit(model, "it has no coefficients")
     coef = np.asarray(model.estimator_.coef_, dtype=float).ravel()
     intercept = float(np.ravel(model.estimator_.intercept_)[0])
     background = np.array([model.background_[c] for c in Z.columns])
@@ -102,11 +110,11 @@ def _linear(model: Learner, Z: pd.DataFrame) -> tuple[np.ndarray, float]:
 def _xgboost(model: Learner, Z: pd.DataFrame) -> tuple[np.ndarray, float]:
     import xgboost as xgb
 
+    if not hasattr(model.estimator_, "get_booster"):
+        raise _misfit(model, "it is no XGBoost model")
     booster = model.estimator_.get_booster()
-    # contributions of trees after the best iteration would not belong to the prediction
-    best = (
-        getattr(model.estimator_, "best_iteration", None) if model.estimator_.early_stopping_rounds else None
-    )
+    # XGBoost predicts up to the best iteration where it stopped early: later trees are no part of the prediction
+    best = getattr(model.estimator_, "best_iteration", None)
     rounds = (0, best + 1) if best is not None else (0, 0)
     out = booster.predict(xgb.DMatrix(Z, nthread=1), pred_contribs=True, iteration_range=rounds)
     return out[:, :-1].astype(float), float(out[0, -1]) if len(out) else 0.0
@@ -115,9 +123,22 @@ def _xgboost(model: Learner, Z: pd.DataFrame) -> tuple[np.ndarray, float]:
 def _tree(model: Learner, Z: pd.DataFrame) -> tuple[np.ndarray, float]:
     import shap
 
-    explainer = shap.TreeExplainer(model.estimator_, feature_perturbation="tree_path_dependent")
+    try:
+        explainer = shap.TreeExplainer(model.estimator_, feature_perturbation="tree_path_dependent")
+    except Exception as error:  # shap has an exception of its own for each reason
+        raise _misfit(model, str(error)) from error
     values = np.asarray(explainer.shap_values(Z.to_numpy(), check_additivity=False))
-    return values[..., 1].astype(float), float(np.ravel(explainer.expected_value)[-1])
+    # forests: one slice a class, in probability; boosters: one number, the margin
+    scale = "probability" if values.ndim == 3 else "log-odds"
+    if model.spec.output_scale != scale:
+        raise ConfigError(f"SHAP values of a {type(model.estimator_).__name__} are on {scale}: set output_scale to it.")
+    values = values[..., 1] if values.ndim == 3 else values
+    return values.astype(float), float(np.ravel(explainer.expected_value)[-1])
+
+
+def _misfit(model: Learner, why: str) -> ConfigError:
+    kind, name = model.spec.explainer, type(model.estimator_).__name__
+    return ConfigError(f"explainer {kind!r} does not fit a {name}: {why}. Set another explainer, or none.")
 
 
 EXPLAINERS: dict[str, Callable[[Any, pd.DataFrame], tuple[np.ndarray, float]]] = {

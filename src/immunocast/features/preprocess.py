@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -11,9 +12,9 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from immunocast.cohort.vocabulary import VOCABULARY
-from immunocast.errors import ConfigError
+from immunocast.errors import ConfigError, DataError, Problem
 
-TRANSFORMS = {
+TRANSFORMS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "none": lambda x: x,
     "log2": np.log2,
     "log2p1": lambda x: np.log2(x + 1),
@@ -37,6 +38,8 @@ def model_frame(cohort: pd.DataFrame, inputs: Sequence[str]) -> pd.DataFrame:
     ------
     ConfigError
         Where an input is no feature of the vocabulary: outcomes, keys and truth never reach a model.
+    DataError
+        Where a number is infinite: it would turn every scaled value of its column into nonsense.
     """
     columns = {}
     for name in inputs:
@@ -50,6 +53,14 @@ def model_frame(cohort: pd.DataFrame, inputs: Sequence[str]) -> pd.DataFrame:
         else:
             columns[name] = cohort[name]
         columns[name] = columns[name].astype("float64" if numeric else "str")
+        if numeric and np.isinf(columns[name]).any():
+            raise DataError(
+                Problem(
+                    f"{int(np.isinf(columns[name]).sum())} values are infinite",
+                    "Leave them empty, or mend the division or logarithm that made them.",
+                    column=name,
+                )
+            )
     return pd.DataFrame(columns, index=cohort.index)
 
 
@@ -102,8 +113,7 @@ class Preprocessor(TransformerMixin, BaseEstimator):
                 filled = np.where(np.isnan(values), self.median_[name], values)
                 if self.impute == "none":
                     filled = values[~np.isnan(values)]
-                self.mean_[name] = float(filled.mean())
-                self.std_[name] = float(filled.std()) or 1.0
+                self.mean_[name], self.std_[name] = _mean_and_std(filled)
             else:
                 counts = X[name].value_counts()
                 common = counts[counts >= self.min_category_count].index
@@ -153,6 +163,12 @@ class Preprocessor(TransformerMixin, BaseEstimator):
         return self
 
 
+def _mean_and_std(values: np.ndarray) -> tuple[float, float]:
+    """Mean and standard deviation; 1 for a constant, whose computed deviation is rounding error, not 0."""
+    mean, std = float(values.mean()), float(values.std())
+    return mean, std if std > 1e-12 * max(abs(mean), 1e-300) else 1.0
+
+
 _STATE = (
     "numeric_",
     "dropped_",
@@ -175,14 +191,16 @@ def check_features(features: Mapping[str, Mapping[str, Any] | None]) -> None:
     """
     if not features:
         raise ConfigError("The feature table is empty: name at least one feature in conf/features.")
+    if not isinstance(features, Mapping):
+        raise ConfigError("The feature table is no mapping: write `feature: {}`, a line a feature.")
     for name, how in features.items():
         column = VOCABULARY.get(name)
         if column is None or column.role != "feature":
-            raise ConfigError(
-                f"features.{name}: not a feature of the vocabulary (`immunocast tables cohort`)."
-            )
+            raise ConfigError(f"features.{name}: not a feature of the vocabulary (`immunocast tables cohort`).")
         if column.kind == "text":
             raise ConfigError(f"features.{name}: free text cannot be a model input.")
+        if how is not None and not isinstance(how, Mapping):
+            raise ConfigError(f"features.{name} is {how!r}; write {{transform: ..., clip: [low, high]}} or {{}}.")
         how = how or {}
         unknown = set(how) - {"transform", "clip"}
         if unknown:
@@ -193,10 +211,21 @@ def check_features(features: Mapping[str, Mapping[str, Any] | None]) -> None:
         if transform not in TRANSFORMS:
             raise ConfigError(f"features.{name}.transform is {transform!r}; known: {', '.join(TRANSFORMS)}.")
         clip = how.get("clip")
-        if clip is not None and (len(clip) != 2 or (None not in clip and clip[0] >= clip[1])):
-            raise ConfigError(f"features.{name}.clip is {clip}; write [low, high] with low < high.")
-        low = clip[0] if clip is not None else None
-        if transform == "log2" and (low is None or low <= 0):
-            raise ConfigError(
-                f"features.{name}: log2 needs a clip with a positive low, e.g. clip: [0.1, 100]."
-            )
+        if clip is not None and not _is_clip(clip):
+            raise ConfigError(f"features.{name}.clip is {clip}; write [low, high], numbers with low < high.")
+        # the lowest value that can come: the clip's, or what the vocabulary lets pass
+        lows = [low for low in (column.low, clip[0] if clip is not None else None) if low is not None]
+        low = max(lows, default=-np.inf)
+        if transform == "log2" and low <= 0:
+            raise ConfigError(f"features.{name}: log2 needs a clip with a positive low, e.g. clip: [0.1, 100].")
+        if transform == "log2p1" and low <= -1:
+            raise ConfigError(f"features.{name}: log2p1 needs a clip with a low above -1, e.g. clip: [0, 100].")
+
+
+def _is_clip(clip: Any) -> bool:
+    if not isinstance(clip, Sequence) or isinstance(clip, str) or len(clip) != 2:
+        return False
+    if any(isinstance(c, bool) or not isinstance(c, Real | None) for c in clip):
+        return False
+    low, high = clip
+    return low is None or high is None or low < high

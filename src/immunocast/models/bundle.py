@@ -10,6 +10,7 @@ Scoring, evaluation, explanation and serving all go through the one bundle.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -24,12 +25,16 @@ from immunocast.features.preprocess import Preprocessor
 from immunocast.models.cutoff import MarkerCutoff
 from immunocast.models.learner import Learner
 from immunocast.models.loris import LorisNSCLC, LorisPanCancer, LorisRouted
+from immunocast.models.skops_bytes import rewrite_reproducibly
 from immunocast.models.spec import ModelSpec
 
 FORMAT = 1
 
 #: Models without a scikit-learn estimator inside: rebuilt from parameters and a few numbers.
 PLAIN_MODELS = {cls.__name__: cls for cls in (LorisPanCancer, LorisNSCLC, LorisRouted, MarkerCutoff)}
+
+#: What `fit` estimates for those of them that are fitted at all.
+PLAIN_FITTED = {"MarkerCutoff": ("rate_below_", "rate_above_")}
 
 #: Types that skops may build besides those that it trusts by itself. None of them runs code on loading.
 ALLOWED_TYPES = frozenset(
@@ -43,6 +48,14 @@ ALLOWED_TYPES = frozenset(
         "sklearn.ensemble._hist_gradient_boosting.binning._BinMapper",
         "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
         "sklearn.tree._tree.Tree",
+        # plain Python classes of scikit-learn, whose loading only sets attributes
+        "sklearn.calibration._CalibratedClassifier",
+        "sklearn.calibration._SigmoidCalibration",
+        "sklearn.metrics._scorer._PassthroughScorer",
+        "sklearn.model_selection._split.StratifiedKFold",
+        "sklearn.neural_network._stochastic_optimizers.AdamOptimizer",
+        "sklearn.neural_network._stochastic_optimizers.SGDOptimizer",
+        "sklearn.utils._bunch.Bunch",
     }
 )
 _PARAMS = (
@@ -69,17 +82,21 @@ def save_bundle(model: Any, folder: Path) -> Path:
     ------
     ConfigError
         For an estimator of a type that the allow-list does not hold.
+    FileExistsError
+        Where the folder holds a bundle: the files of two models must not mix.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    if (folder / "bundle.json").exists():
+        raise FileExistsError(f"{folder} holds a bundle already.")
     name = type(model).__name__
+    if not isinstance(model, Learner) and PLAIN_MODELS.get(name) is not type(model):
+        raise ConfigError(f"A model of class {name} cannot be stored. Wrap it as immunocast.models.learner.Learner.")
+    folder.mkdir(parents=True, exist_ok=True)
     content: dict[str, Any] = {"format": FORMAT, "class": name, "spec": model.spec.to_dict()}
     content["versions"] = {"immunocast": __version__, **_versions("scikit-learn", "xgboost-cpu", "xgboost")}
     if name in PLAIN_MODELS:
         content["params"] = model.get_params()
-        content["fitted"] = {
-            k: v for k, v in vars(model).items() if k.endswith("_") and not isinstance(v, np.ndarray)
-        }
-    elif isinstance(model, Learner):
+        content["fitted"] = {k: getattr(model, k) for k in PLAIN_FITTED.get(name, ())}
+    else:
         content["params"] = {p: getattr(model, p) for p in _PARAMS} | {"features": dict(model.features)}
         content["params"]["required"] = list(model.required)
         content["fitted"] = {
@@ -87,10 +104,6 @@ def save_bundle(model: Any, folder: Path) -> Path:
             "background": model.background_,
         }
         content["estimator"] = _save_estimator(model.estimator_, folder)
-    else:
-        raise ConfigError(
-            f"A model of class {name} cannot be stored. Wrap it as immunocast.models.learner.Learner."
-        )
     # keys stay in their order: it is the order of the features
     (folder / "bundle.json").write_text(json.dumps(content, indent=1) + "\n")
     return folder
@@ -102,6 +115,7 @@ def _save_estimator(estimator: Any, folder: Path) -> str:
         return "estimator.ubj"
     path = folder / "estimator.skops"
     skops.io.dump(estimator, path)
+    rewrite_reproducibly(path)
     strange = _strange_types(path)
     if strange:
         path.unlink()
@@ -129,31 +143,62 @@ def load_bundle(folder: Path) -> Any:
     NotFoundError
         Where there is no bundle.
     ConfigError
-        Where it was written by a newer format, or holds types outside the allow-list.
+        Where it was written by a newer format, holds types outside the allow-list, or is damaged.
     """
+    path = folder / "bundle.json"
+    content = _read_content(folder)
+    return _whole(path, lambda: _build(content, folder))
+
+
+def _read_content(folder: Path) -> dict[str, Any]:
     path = folder / "bundle.json"
     if not path.is_file():
         raise NotFoundError(f"There is no model bundle in {folder}.")
-    content = json.loads(path.read_text())
-    if content["format"] > FORMAT:
+    content = _whole(path, lambda: dict(json.loads(path.read_text())))
+    if not isinstance(content.get("format"), int) or content["format"] > FORMAT:
         raise ConfigError(
-            f"{path} has format {content['format']}; this immunocast reads up to {FORMAT}. Update it."
+            f"{path} has format {content.get('format')!r}; this immunocast reads up to {FORMAT}. Update it."
         )
+    return content
+
+
+def _whole(path: Path, read: Callable[[], Any]) -> Any:
+    """Read part of a bundle; whatever its bytes provoke in a parser says that the bundle is damaged."""
+    try:
+        return read()
+    except (ConfigError, NotFoundError):
+        raise
+    except Exception as error:
+        raise ConfigError(
+            f"The bundle of {path} is damaged or was not written by immunocast "
+            f"({type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}). Train the model again."
+        ) from error
+
+
+def _build(content: dict[str, Any], folder: Path) -> Any:
     name = content["class"]
     if name in PLAIN_MODELS:
         model = PLAIN_MODELS[name](**content["params"])
-        vars(model).update(content["fitted"])
+        if set(content["fitted"]) != set(PLAIN_FITTED.get(name, ())):
+            raise ValueError(f"fitted values of a {name} are {sorted(content['fitted'])}")
+        for key, value in content["fitted"].items():
+            setattr(model, key, float(value))
     elif name == Learner.__name__:
         estimator = _load_estimator(folder, content["estimator"])
+        if set(content["params"]) != {*_PARAMS, "features"}:
+            raise ValueError(f"parameters are {sorted(content['params'])}")
         model = Learner(estimator=estimator, **content["params"])
-        model.preprocessor_ = Preprocessor(
-            model.features, model.impute, model.scale, model.min_category_count
-        ).restore(content["fitted"]["preprocessor"])
+        model.preprocessor_ = Preprocessor(model.features, model.impute, model.scale, model.min_category_count).restore(
+            content["fitted"]["preprocessor"]
+        )
         model.estimator_ = estimator
         model.background_ = content["fitted"]["background"]
     else:
-        raise ConfigError(f"{path} holds a model of class {name!r}, which this immunocast does not know.")
+        raise ConfigError(
+            f"{folder / 'bundle.json'} holds a model of class {name!r}, which this immunocast does not know."
+        )
     model.classes_ = np.array([0, 1])
+    _ = model.spec  # checks the parameters, and that there is a classifier inside
     return model
 
 
@@ -177,10 +222,8 @@ def _load_estimator(folder: Path, name: str) -> Any:
 
 def read_spec(folder: Path) -> ModelSpec:
     """The ModelSpec of a bundle, without loading the model."""
-    path = folder / "bundle.json"
-    if not path.is_file():
-        raise NotFoundError(f"There is no model bundle in {folder}.")
-    return ModelSpec.from_dict(json.loads(path.read_text())["spec"])
+    content = _read_content(folder)
+    return _whole(folder / "bundle.json", lambda: ModelSpec.from_dict(content["spec"]))
 
 
 def _versions(*packages: str) -> dict[str, str]:

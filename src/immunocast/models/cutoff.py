@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -39,6 +40,8 @@ class MarkerCutoff(ClassifierMixin, BaseEstimator):
         column = VOCABULARY.get(self.marker)
         if column is None or column.role != "feature" or column.kind not in ("number", "integer"):
             raise ConfigError(f"marker {self.marker!r} is no numeric feature of the vocabulary.")
+        if isinstance(self.cutoff, bool) or not isinstance(self.cutoff, Real) or not np.isfinite(self.cutoff):
+            raise ConfigError(f"cutoff of {self.marker} is {self.cutoff!r}; it must be a number.")
         return ModelSpec(
             required=(self.marker,),
             missing_rule="abstains without the marker",
@@ -50,8 +53,6 @@ class MarkerCutoff(ClassifierMixin, BaseEstimator):
 
     def fit(self, X: pd.DataFrame, y: Any) -> MarkerCutoff:
         """Take the two response rates from the patients of a training fold who have the marker."""
-        if not np.isfinite(self.cutoff):
-            raise ConfigError(f"cutoff of {self.marker} is {self.cutoff}; it must be a number.")
         values = X[self.marker].to_numpy(dtype=float)
         y = np.asarray(y, dtype=int)
         above, below = values >= self.cutoff, values < self.cutoff

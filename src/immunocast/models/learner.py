@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
+from sklearn.utils import get_tags
 from sklearn.utils.validation import check_is_fitted
 
 from immunocast.errors import ConfigError
-from immunocast.features.preprocess import Preprocessor
+from immunocast.features.preprocess import Preprocessor, check_features
 from immunocast.models.spec import Explainer, ModelSpec, OutputScale
 
 #: Parameters of estimators that name features; those without a column in a fold are left out there.
@@ -59,7 +60,15 @@ class Learner(ClassifierMixin, BaseEstimator):
 
     @property
     def spec(self) -> ModelSpec:
-        """What the model needs, read from its parameters."""
+        """What the model needs, read from its parameters.
+
+        Raises
+        ------
+        ConfigError
+            For a feature table, required features, constraints or an estimator that cannot be used.
+        """
+        check_features(self.features)
+        _check_estimator(self.estimator, self.features)
         stray = [name for name in self.required if name not in self.features]
         if stray:
             raise ConfigError(f"required: {stray[0]} is not among the model's features.")
@@ -85,12 +94,30 @@ class Learner(ClassifierMixin, BaseEstimator):
         ----------
         X : (n, inputs) frame as `features.preprocess.model_frame` makes it.
         y : (n,) 0/1.
+
+        Raises
+        ------
+        ConfigError
+            Where the fold leaves no column to learn from, or the estimator refuses its settings or the data.
         """
+        _check_estimator(self.estimator, self.features)
         self.preprocessor_ = Preprocessor(self.features, self.impute, self.scale, self.min_category_count)
         Z = self.preprocessor_.fit(X).transform(X)
         self.estimator_ = clone(self.estimator)
         self.estimator_.set_params(**_fitting(self.estimator_, Z.columns))
-        self.estimator_.fit(Z, np.asarray(y, dtype=int))
+        kind = type(self.estimator).__name__
+        if not len(Z.columns):
+            raise ConfigError(
+                f"{kind}: no feature has a value in this training fold, or every category is rarer than "
+                f"min_category_count ({self.min_category_count}). Choose other features or cohorts."
+            )
+        if Z.isna().to_numpy().any() and not get_tags(self.estimator_).input_tags.allow_nan:
+            raise ConfigError(f"{kind} takes no missing values: set impute to median.")
+        try:
+            self.estimator_.fit(Z, np.asarray(y, dtype=int))
+        except (ValueError, TypeError) as error:
+            # scikit-learn and XGBoost say a wrong setting only when they are fitted
+            raise ConfigError(f"{kind} cannot be fitted: {error}") from error
         self.classes_ = np.array([0, 1])
         #: expectation of the transformed columns in training: the background of the linear explanation
         self.background_ = {c: float(m) for c, m in Z.mean().items()}
@@ -112,6 +139,19 @@ class Learner(ClassifierMixin, BaseEstimator):
     def predict(self, X: pd.DataFrame) -> np.ndarray:
         """(n,) 1 where the probability is above one half; for scikit-learn's tools, not for decisions."""
         return (self.predict_proba(X)[:, 1] > 0.5).astype(int)
+
+
+def _check_estimator(estimator: Any, features: Mapping[str, Any]) -> None:
+    if isinstance(estimator, type) or not hasattr(estimator, "predict_proba") or not hasattr(estimator, "get_params"):
+        name = estimator.__name__ if isinstance(estimator, type) else type(estimator).__name__
+        raise ConfigError(f"estimator: a {name} gives no probabilities. Use a classifier with predict_proba.")
+    params = estimator.get_params(deep=False)
+    for setting in _BY_FEATURE:
+        if isinstance(params.get(setting), Mapping):
+            # a misspelt name would be left out without a word
+            stray = [c for c in params[setting] if str(c).split("=", 1)[0] not in features]
+            if stray:
+                raise ConfigError(f"estimator.{setting}: {stray[0]} is not among the model's features.")
 
 
 def _fitting(estimator: Any, columns: pd.Index) -> dict[str, Any]:

@@ -163,4 +163,6 @@ class LorisRouted(_Loris):
     def _score(self, X: pd.DataFrame) -> np.ndarray:
         blood = self._blood(X)
         lung = nsclc_score(X, *blood)
-        return np.where(np.isnan(lung), pan_cancer_score(X, *blood), lung)
+        score = np.where(np.isnan(lung), pan_cancer_score(X, *blood), lung)
+        # the lung formula does without age, but a required input is required on either way
+        return np.where(np.isnan(_number(X, "age_years")), np.nan, score)

@@ -52,7 +52,8 @@ class ModelSpec:
     @classmethod
     def from_dict(cls, content: dict[str, Any]) -> ModelSpec:
         """Inverse of `to_dict`."""
-        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in content.items()})
+        plain: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in content.items()}
+        return cls(**plain)
 
 
 @runtime_checkable

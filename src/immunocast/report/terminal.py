@@ -45,7 +45,7 @@ def print_results(
     )
     results = results_table(run)
     # the table must be readable at 80 columns: what a narrow terminal leaves out stands in results.csv
-    shown = [c for c in results if not c.startswith(_WIDE if console.width >= 110 else _NARROW)]
+    shown = [c for c in map(str, results.columns) if not c.startswith(_WIDE if console.width >= 110 else _NARROW)]
     for i, column in enumerate(shown):
         table.add_column(_short(column), justify="left" if i == 0 else "right", no_wrap=True)
     for row in results[shown].itertuples(index=False):

@@ -276,6 +276,6 @@ def conform(name: str, frame: pd.DataFrame) -> pd.DataFrame:
         frame = frame.reindex(columns=list(dict.fromkeys([*table.columns, *frame.columns])))
     # by the schema, then by name (columns that the schema knows by pattern): equal content, equal bytes
     order = [c for c in [*table.columns, *table.schema.columns] if c in frame]
-    frame = frame[list(dict.fromkeys([*order, *sorted(c for c in frame if c not in order)]))]
+    frame = frame[list(dict.fromkeys([*order, *sorted(c for c in map(str, frame.columns) if c not in order)]))]
     frame = table.schema.validate(frame.reset_index(drop=True), lazy=True)
     return frame.sort_values(list(table.sort_by), kind="stable", ignore_index=True) if table.sort_by else frame

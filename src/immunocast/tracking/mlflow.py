@@ -435,6 +435,7 @@ class Tracker:
         with self.lock(f"registry {name}"):
             for known in self.client.search_model_versions(f"run_id = '{run_id}'"):
                 if known.name == name:
+                    self._name_version(model_id, name, known.version)
                     return str(known.version)
             try:
                 self.client.create_registered_model(
@@ -454,7 +455,13 @@ class Tracker:
                     description=model.description,
                     model_id=model_id,
                 )
+            self._name_version(model_id, name, made.version)
         return str(made.version)
+
+    def _name_version(self, model_id: str, name: str, number: str | int) -> None:
+        """Let the page of a logged model lead to its version; without this tag it says "Not registered"."""
+        versions = json.dumps([{"name": name, "version": int(number)}])
+        self.client.set_logged_model_tags(model_id, {"mlflow.modelVersions": versions})
 
 
 def save_pyfunc(path: Path, model: rec.Model, *, run_id: str, model_id: str, location: str = "") -> None:

@@ -58,11 +58,15 @@ def cross_predict(
     Raises
     ------
     ConfigError
-        Where a training fold lacks one of the two classes.
+        Where nobody has a label, or a training fold lacks one of the two classes.
     """
     if not models:
         raise ConfigError("No model is configured: add one with +model@models.NAME=NAME.")
     known = y.notna().to_numpy()
+    if not known.any():
+        raise ConfigError(f"No patient has a label for the endpoint {endpoint!r}: there is nothing to train on.")
+    # before unlabelled patients go: one of them may be the link to a cohort that fitted a published model
+    seen = {name: _seen_before(cohort, model.spec.trained_on)[known] for name, model in models.items()}
     cohort = cohort[known].reset_index(drop=True)
     y_array = y[known].to_numpy(dtype=int)
     splits = list(scheme.split(cohort, y_array))
@@ -101,7 +105,7 @@ def cross_predict(
                     "y_true": y_array[split.test],
                     "p_response": p,
                     "abstained": np.isnan(p),
-                    "in_training": _seen_before(cohort, models[name].spec.trained_on)[split.test],
+                    "in_training": seen[name][split.test],
                 }
             )
         )

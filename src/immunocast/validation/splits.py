@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
+from urllib.parse import quote
 
 import numpy as np
 import pandas as pd
@@ -29,7 +30,16 @@ class Split:
     @property
     def key(self) -> str:
         """Name of the fold's bundle folder."""
-        return f"r{self.repeat}-{self.fold}"
+        return fold_key(self.repeat, self.fold)
+
+
+def fold_key(repeat: int, fold: str) -> str:
+    """Name of a fold's bundle folder; what a cohort's name may hold but a file's may not is escaped.
+
+    >>> fold_key(0, "A/B")
+    'r0-A%2FB'
+    """
+    return f"r{repeat}-{quote(fold, safe=' ')}"
 
 
 class Scheme(Protocol):
@@ -98,17 +108,19 @@ class RepeatedStratifiedKFold:
     def split(self, cohort: pd.DataFrame, y: np.ndarray) -> Iterator[Split]:
         """n_repeats x n_splits folds."""
         stratum = cohort["cohort_id"].astype(str).str.cat(pd.Series(y, index=cohort.index).astype(str), "|")
-        # a stratum smaller than the number of folds cannot be spread over them: it joins its outcome's others
-        small = stratum.map(stratum.value_counts()) < self.n_splits
-        codes = np.unique(
-            stratum.mask(small, pd.Series(y, index=cohort.index).astype(str)), return_inverse=True
-        )[1]
         per_class = min(int(y.sum()), int(len(y) - y.sum()))
         if per_class < self.n_splits:
             raise ConfigError(
                 f"{self.n_splits} folds need at least as many responders and non-responders; the smaller class "
                 f"has {per_class}. Lower validation.n_splits."
             )
+        # a stratum smaller than the number of folds cannot be spread over them: it joins its outcome's other
+        # small ones, and where they are still too few, the outcome is not split by cohort at all
+        outcome = pd.Series(y, index=cohort.index).astype(str)
+        for joined in (False, True):
+            small = stratum.map(stratum.value_counts()) < self.n_splits
+            stratum = stratum.mask(small.groupby(y).transform("any") if joined else small, outcome)
+        codes = np.unique(stratum, return_inverse=True)[1]
         for repeat in range(self.n_repeats):
             folds = StratifiedGroupKFold(self.n_splits, shuffle=True, random_state=self.seed + repeat)
             person = cohort["person_id"].to_numpy()
@@ -131,6 +143,9 @@ class TrainTest:
     name = "train_test"
 
     def __init__(self, train: Sequence[str], test: Sequence[str]):
+        for key, names in (("train", train), ("test", test)):
+            if isinstance(names, str):
+                raise ConfigError(f"validation.{key} is {names!r}; write a list: [{names}].")
         self.train = list(train)
         self.test = list(test)
         both = set(self.train) & set(self.test)
@@ -143,9 +158,7 @@ class TrainTest:
         known = set(cohort["cohort_id"])
         for name in (*self.train, *self.test):
             if name not in known:
-                raise ConfigError(
-                    f"validation names cohort {name!r}; the data hold: {', '.join(sorted(known))}."
-                )
+                raise ConfigError(f"validation names cohort {name!r}; the data hold: {', '.join(sorted(known))}.")
         ids = cohort["cohort_id"].to_numpy()
         test = np.flatnonzero(np.isin(ids, self.test))
         train, lost = _disjoint(cohort, np.flatnonzero(np.isin(ids, self.train)), test)
