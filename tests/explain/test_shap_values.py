@@ -1,0 +1,194 @@
+"""SHAP values against independent answers: brute force, closed form, and the shap package."""
+
+from itertools import combinations
+from math import factorial
+
+import numpy as np
+import pytest
+import shap
+from scipy.special import expit, logit
+from sklearn.base import clone
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+from sklearn.ensemble import (
+    ExtraTreesClassifier,
+    GradientBoostingClassifier,
+    HistGradientBoostingClassifier,
+    RandomForestClassifier,
+)
+from sklearn.linear_model import LogisticRegression, SGDClassifier
+from xgboost import XGBClassifier
+
+from immunocast.cohort.outcomes import make_labels
+from immunocast.cohort.synthetic import SyntheticCohort
+from immunocast.config import build_models, load_config
+from immunocast.errors import ConfigError
+from immunocast.explain.shap_values import explain_learner
+from immunocast.features.preprocess import model_frame
+from immunocast.models.bundle import load_bundle, save_bundle
+from immunocast.models.learner import Learner
+
+FEATURES = {"tmb_mut_mb": {"transform": "log2p1", "clip": [0, 50]}, "nlr": {}, "tumor_type": {}, "albumin_g_dl": {}}
+
+
+@pytest.fixture(scope="module")
+def data():
+    cohort = SyntheticCohort(n_patients=400, seed=6).load().cohort
+    y = make_labels(cohort).y
+    known = y.notna()
+    return cohort[known].reset_index(drop=True), y[known].to_numpy(dtype=int)
+
+
+def fit(model, data):
+    cohort, y = data
+    X = model_frame(cohort, model.spec.inputs)
+    return clone(model).fit(X, y), X
+
+
+def by_source(model, columns):
+    """Sum one-hot columns to their feature, by name and not by position."""
+    names = model.preprocessor_.column_names_
+    return {
+        f: sum(columns[:, j] for j, c in enumerate(names) if c.split("=")[0] == f) + np.zeros(len(columns))
+        for f in model.features
+    }
+
+
+@pytest.mark.parametrize("name", ["ridge", "forest", "xgboost"])
+def test_values_add_up_to_the_prediction(name, data, tmp_path):
+    model, X = fit(build_models(load_config())[name], data)
+    model = load_bundle(save_bundle(model, tmp_path / "bundle"))
+    result = explain_learner(model, X)
+    total = result.base_value + result.values.sum(axis=1).to_numpy()
+    p = expit(total) if result.scale == "log-odds" else total
+    assert np.allclose(p, model.predict_proba(X)[:, 1], atol=1e-5)
+    assert np.array_equal(result.p, model.predict_proba(X)[:, 1])
+    assert result.values.columns.tolist() == list(model.features)
+    assert result.values.index.equals(X.index)
+    assert result.values.notna().all(axis=None)
+    one = explain_learner(model, X.iloc[[7]])
+    assert np.allclose(one.values, result.values.iloc[[7]], atol=1e-6), "nobody's values depend on the others"
+
+
+def test_linear_equals_brute_force_shapley(data):
+    """All coalitions of a model of four columns, absent columns at their training mean."""
+    features = {"tmb_mut_mb": {"transform": "log2p1"}, "nlr": {}, "albumin_g_dl": {}, "age_years": {}}
+    model, X = fit(Learner(LogisticRegression(), features, required=(), explainer="linear"), data)
+    Z = model.design_matrix(X).to_numpy()
+    mean = Z.mean(axis=0)
+    coef, intercept = model.estimator_.coef_[0], model.estimator_.intercept_[0]
+
+    def margin(row, coalition):
+        x = mean.copy()
+        x[list(coalition)] = row[list(coalition)]
+        return float(x @ coef + intercept)
+
+    result = explain_learner(model, X.iloc[:5])
+    for i in range(5):
+        for j in range(4):
+            others = [k for k in range(4) if k != j]
+            value = sum(
+                factorial(len(s)) * factorial(3 - len(s)) / factorial(4) * (margin(Z[i], (*s, j)) - margin(Z[i], s))
+                for size in range(4)
+                for s in combinations(others, size)
+            )
+            assert result.values.iloc[i, j] == pytest.approx(value, abs=1e-10)
+    assert result.base_value == pytest.approx(margin(mean, ()))
+
+
+def test_linear_equals_shap_linear_explainer(data):
+    model, X = fit(build_models(load_config())["ridge"], data)
+    Z = model.design_matrix(X)
+    masker = shap.maskers.Independent(Z, max_samples=len(Z))
+    reference = shap.LinearExplainer(model.estimator_, masker)
+    result = explain_learner(model, X)
+    expected = by_source(model, reference.shap_values(Z))
+    for feature, values in expected.items():
+        assert np.allclose(result.values[feature], values, atol=1e-8), feature
+    assert result.base_value == pytest.approx(float(reference.expected_value))
+
+
+def test_xgboost_equals_shap_tree_explainer(data):
+    model, X = fit(build_models(load_config())["xgboost"], data)
+    Z = model.design_matrix(X)
+    reference = shap.TreeExplainer(model.estimator_.get_booster())
+    expected = by_source(model, reference.shap_values(Z))
+    result = explain_learner(model, X)
+    for feature, values in expected.items():
+        assert np.allclose(result.values[feature], values, atol=1e-4), feature
+    assert np.allclose(result.output, logit(result.p), atol=1e-4)
+
+
+def test_forest_values_are_of_the_probability_of_response(data):
+    model, X = fit(build_models(load_config())["forest"], data)
+    result = explain_learner(model, X)
+    assert result.scale == "probability"
+    assert result.base_value == pytest.approx(np.mean([t.tree_.value[0, 0, 1] for t in model.estimator_.estimators_]))
+    reference = shap.TreeExplainer(model.estimator_).shap_values(model.design_matrix(X).to_numpy())[..., 1]
+    for feature, values in by_source(model, reference).items():
+        assert np.allclose(result.values[feature], values, atol=1e-8), feature
+
+
+@pytest.mark.parametrize(
+    ("estimator", "explainer", "scale"),
+    [
+        (HistGradientBoostingClassifier(max_iter=10, random_state=0, early_stopping=False), "tree", "log-odds"),
+        (GradientBoostingClassifier(n_estimators=10, random_state=0), "tree", "log-odds"),
+        (ExtraTreesClassifier(10, random_state=0), "tree", "probability"),
+        (XGBClassifier(n_estimators=10, max_depth=2), "tree", "log-odds"),
+        (LinearDiscriminantAnalysis(), "linear", "log-odds"),
+        (SGDClassifier(loss="log_loss", random_state=0), "linear", "log-odds"),
+    ],
+    ids=lambda e: type(e).__name__ if hasattr(e, "fit") else e,
+)
+def test_other_estimators_add_up_too(estimator, explainer, scale, data):
+    model, X = fit(Learner(estimator, FEATURES, explainer=explainer, output_scale=scale), data)
+    result = explain_learner(model, X)
+    total = result.base_value + result.values.sum(axis=1)
+    assert np.allclose(total if scale == "probability" else expit(total), result.p, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("estimator", "explainer", "scale", "words"),
+    [
+        (RandomForestClassifier(5, random_state=0), "linear", "probability", "has no coefficients"),
+        (LogisticRegression(), "xgboost", "log-odds", "no XGBoost model"),
+        (LogisticRegression(), "tree", "log-odds", "does not fit a LogisticRegression"),
+        (LogisticRegression(), "none", "log-odds", "explainer is 'none'"),
+        (RandomForestClassifier(5, random_state=0), "tree", "log-odds", "on probability: set output_scale"),
+        (GradientBoostingClassifier(n_estimators=5), "tree", "probability", "on log-odds: set output_scale"),
+        (SGDClassifier(loss="modified_huber", random_state=0), "linear", "log-odds", "not the log-odds"),
+    ],
+)
+def test_explainers_that_do_not_fit_say_so(estimator, explainer, scale, words, data):
+    model, X = fit(Learner(estimator, FEATURES, explainer=explainer, output_scale=scale), data)
+    with pytest.raises(ConfigError, match=words):
+        explain_learner(model, X)
+
+
+def test_values_that_do_not_add_up_are_an_error(data):
+    model, X = fit(build_models(load_config())["ridge"], data)
+    model.background_["nlr"] = np.nan
+    with pytest.raises(ArithmeticError, match="miss its output"):
+        explain_learner(model, X)
+
+
+def test_a_dropped_feature_gets_zero(data):
+    cohort, y = data
+    model = build_models(load_config())["ridge"]
+    X = model_frame(cohort, model.spec.inputs).assign(gep_score=np.nan)
+    result = explain_learner(model.fit(X, y), X)
+    assert (result.values["gep_score"] == 0).all()
+
+
+def test_early_stopping_explains_the_trees_that_predict(data):
+    """Later trees are no part of the prediction, also after the bundle has forgotten that training stopped early."""
+    cohort, y = data
+    model = Learner(XGBClassifier(n_estimators=60, learning_rate=0.5), FEATURES, impute="none", explainer="xgboost")
+    X = model_frame(cohort, model.spec.inputs)
+    model.fit(X, y)
+    Z = model.design_matrix(X)
+    stopped = XGBClassifier(n_estimators=60, learning_rate=0.5, early_stopping_rounds=3)
+    model.estimator_ = stopped.fit(Z[:200], y[:200], eval_set=[(Z[200:], y[200:])], verbose=False)
+    assert stopped.best_iteration + 1 < stopped.get_booster().num_boosted_rounds()
+    result = explain_learner(model, X)
+    assert np.allclose(expit(result.base_value + result.values.sum(axis=1)), result.p, atol=1e-5)
