@@ -9,6 +9,7 @@ def test_estimate_and_interval_stand_in_one_cell(run):
     table = readable_tables(run)["metrics"]
     row = table.query("metric == 'auroc' and model == 'xgboost' and cohort == 'combined'").iloc[0]
     assert row["estimate (95 % CI)"] == "0.720 (0.670 to 0.770)"
+    assert table.iloc[0][["metric", "cohort"]].tolist() == ["auroc", "combined"]
     assert list(table)[:4] == ["metric", "model", "cohort", "estimate (95 % CI)"]
     assert "net_benefit at 0.3" in set(table["metric"])
 

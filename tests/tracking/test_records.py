@@ -33,6 +33,15 @@ def test_headline_and_comparison_come_first(run):
     assert "brier/north" not in keys  # the parent stays short; children hold everything
 
 
+def test_params_are_those_of_the_constructor(run):
+    from immunocast.models.bundle import load_bundle
+
+    params = rec.flat_params(load_bundle(run.bundle_path("ridge", "final")))
+    assert params["estimator__C"] == 1.0
+    assert params["required"] == "tumor_type"
+    assert not {"label", "estimator", "features"} & set(params)
+
+
 def test_values_are_those_of_the_headline_model(run):
     metrics = {m.key: m.value for m in by_type(rec.run_records(run), rec.Metric)}
     assert metrics["auroc"] == pytest.approx(0.72)  # xgboost is the third model of the fixture

@@ -506,7 +506,7 @@ def save_pyfunc(path: Path, model: rec.Model, *, run_id: str, model_id: str, loc
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
     """Keep back what MLflow 3.17 says about itself: its type hints, pandas 3, an environment without pip."""
-    logger = logging.getLogger("mlflow.utils.environment")
+    logger = logging.getLogger("mlflow")
     level = logger.level
     logger.setLevel(logging.ERROR)
     try:

@@ -34,6 +34,7 @@ def readable_tables(run: RunFolder) -> dict[str, pd.DataFrame]:
 
 
 def _metrics(frame: pd.DataFrame) -> pd.DataFrame:
+    frame = _in_reading_order(frame)
     return pd.DataFrame(
         {
             "metric": _with_threshold(frame),
@@ -53,6 +54,7 @@ def _metrics(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _comparisons(frame: pd.DataFrame) -> pd.DataFrame:
+    frame = _in_reading_order(frame)
     return pd.DataFrame(
         {
             "metric": _with_threshold(frame),
@@ -88,6 +90,12 @@ def _importance(frame: pd.DataFrame) -> pd.DataFrame:
             "scale": frame["output_scale"],
         }
     )
+
+
+def _in_reading_order(frame: pd.DataFrame) -> pd.DataFrame:
+    """All cohorts together before each of them, AUROC before the others; else as in the table."""
+    order = 2 * frame["cohort_id"].ne("combined") + frame["metric"].ne("auroc").astype(int)
+    return frame.loc[order.sort_values(kind="stable").index]
 
 
 def _with_threshold(frame: pd.DataFrame) -> pd.Series:

@@ -173,6 +173,23 @@ def metric_key(
     return "/".join(clean) + suffix
 
 
+def flat_params(model: Any) -> dict[str, Any]:
+    """Settings of a model as a tracker shows them: `get_params` by its own names, plain values only.
+
+    What the ModelSpec says already (label, source, explainer, scale) is left out, and so are settings at None.
+    """
+    said = ("label", "source", "explainer", "output_scale")
+    return {
+        key: value if isinstance(value, bool | int | float | str) else ", ".join(value)
+        for key, value in model.get_params(deep=True).items()
+        if key not in said
+        and (
+            isinstance(value, bool | int | float | str)
+            or (isinstance(value, list | tuple) and value and all(isinstance(v, str) for v in value))
+        )
+    }
+
+
 def run_records(run: RunFolder, *, log_patient_tables: bool = True) -> Iterator[Record]:
     """What the run as a whole has to say.
 
@@ -295,11 +312,20 @@ def _numbers_of(run: RunFolder, model: str, *, whole: bool) -> Iterator[Metric]:
 
     `whole` is for the model's own page; the run's page leaves out subgroups, recalibrations and most cohorts.
     """
-    estimates = list(_estimates(run, model, subgroups=whole, recalibrated=whole))
-    first = [m for m in estimates if m.key in ("auroc", "auroc_ci_low", "auroc_ci_high")]
-    yield from first
-    yield from _differences(run, model, cohorts=whole)
-    yield from (m for m in estimates if m not in first)
+    found = [
+        *_estimates(run, model, subgroups=whole, recalibrated=whole),
+        *_differences(run, model, cohorts=whole),
+    ]
+    yield from sorted(found, key=_place)
+
+
+def _place(metric: Metric) -> int:
+    """AUROC, then its difference, then other estimates and differences for everybody, then parts."""
+    if "/" in metric.key:
+        return 4
+    if "_minus_" in metric.key:
+        return 1 if metric.key.startswith("auroc_") else 3
+    return 0 if metric.key in ("auroc", "auroc_ci_low", "auroc_ci_high") else 2
 
 
 def _numbers(key: str, row: Any, value: str, *, suffix: str = "") -> Iterator[Metric]:
@@ -363,6 +389,8 @@ def _files(run: RunFolder, *, log_patient_tables: bool) -> Iterator[Artifact | R
     for name in ("report.html", "summary.md", "results.csv", "config.yaml", "manifest.json"):
         if (run.path / name).is_file():
             yield Artifact(run.path / name, name)
+    for part in sorted((run.path / "meta").glob("*.json")):
+        yield Artifact(part, f"meta/{part.name}")
     for figure in sorted((run.path / "figures").glob("*.png")):
         yield Artifact(figure, f"figures/{figure.name}")
     for table in sorted((run.path / "tables").glob("*.parquet")):
