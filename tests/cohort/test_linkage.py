@@ -174,7 +174,9 @@ def test_overlap_of_the_loris_workbook():
     cohort = build(cfg.cohort, "cohort").load().cohort
     linked, links = link_persons(cohort, **frozen(cfg)["linkage"])
     of = links.groupby(["cohort_id", "linked_cohort_id"]).size()
-    with_vanguri = {next(c for c in pair if c != "Vanguri_NSCLC"): n for pair, n in of.items() if "Vanguri_NSCLC" in pair}
+    with_vanguri = {
+        next(c for c in pair if c != "Vanguri_NSCLC"): n for pair, n in of.items() if "Vanguri_NSCLC" in pair
+    }
     assert with_vanguri == {"Chowell_train": 55, "Chowell_test": 34, "MSK1": 32}
     vanguri = linked[linked["cohort_id"] == "Vanguri_NSCLC"]
     others = set(linked.loc[linked["cohort_id"] != "Vanguri_NSCLC", "person_id"])

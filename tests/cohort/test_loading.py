@@ -27,7 +27,9 @@ def prepare(tables, **more):
 def twins(tables, synthetic):
     """The first three patients of cohort A appear once more, in cohort B."""
     cohort = tables.cohort.assign(fcna=0.1 + tables.cohort.index / 1000, tmb_mut_mb=5.0, sex="male", tumor_type="NSCLC")
-    copies = cohort.iloc[:3].assign(patient_id=["x1", "x2", "x3"], person_id=["x1", "x2", "x3"], cohort_id="synthetic-B")
+    copies = cohort.iloc[:3].assign(
+        patient_id=["x1", "x2", "x3"], person_id=["x1", "x2", "x3"], cohort_id="synthetic-B"
+    )
     both = pd.concat([cohort, copies], ignore_index=True)
     return replace(tables, cohort=both, provenance=replace(tables.provenance, synthetic=synthetic))
 

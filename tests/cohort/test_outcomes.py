@@ -58,10 +58,12 @@ def test_unknown_endpoint():
 
 
 rows = st.lists(
-    st.tuples(st.sampled_from(["CR", "PR", "SD", "PD", "NE", None]), st.sampled_from([0, 1, None]), st.sampled_from("ABC")),
+    st.tuples(
+        st.sampled_from(["CR", "PR", "SD", "PD", "NE", None]), st.sampled_from([0, 1, None]), st.sampled_from("ABC")
+    ),
     min_size=1,
     max_size=40,
-)  # fmt: skip
+)
 
 
 @settings(max_examples=60, deadline=None)

@@ -22,7 +22,16 @@ from immunocast.errors import CheckError, ConfigError
 from immunocast.store.schemas import conform
 
 REAL = Provenance("x", False, "somewhere", "0")
-FEATURES = ("albumin_g_dl", "nlr", "tmb_mut_mb", "tumor_type", "pdl1_tps", "msi_status", "ecog", "prior_systemic_therapy")
+FEATURES = (
+    "albumin_g_dl",
+    "nlr",
+    "tmb_mut_mb",
+    "tumor_type",
+    "pdl1_tps",
+    "msi_status",
+    "ecog",
+    "prior_systemic_therapy",
+)
 
 
 @pytest.fixture(scope="module")
@@ -86,13 +95,13 @@ def test_imputed_constants(cohort, y):
     rng = np.random.default_rng(0)
     for share, expected in ((1.0, True), (0.96, True), (0.80, False)):
         constant = cohort["nlr"].fillna(4).where(rng.random(len(y)) > share, 6.2)
-        found = {c for code, c, column in codes(cohort.assign(nlr=constant), y) if (code, column) == ("IC-CONST-001", "nlr")}
+        found = {
+            c for code, c, column in codes(cohort.assign(nlr=constant), y) if (code, column) == ("IC-CONST-001", "nlr")
+        }
         assert bool(found) is expected, share
     assert not [c for c in codes(cohort, y) if c[0] == "IC-CONST-001"]
     (message,) = {
-        f["message"]
-        for f in check_cohort(cohort.assign(nlr=6.2), y, REAL, ["nlr"])
-        if f["code"] == "IC-CONST-001"
+        f["message"] for f in check_cohort(cohort.assign(nlr=6.2), y, REAL, ["nlr"]) if f["code"] == "IC-CONST-001"
     }
     assert "NLR is 6.2 for 100% of the measured patients" in message
 

@@ -47,7 +47,7 @@ def test_one_blas_thread_everywhere(engine):
 
 
 def test_settings():
-    with pytest.raises(ConfigError, match="engine.backend is 'dask'"):
+    with pytest.raises(ConfigError, match=r"engine\.backend is 'dask'"):
         JoblibEngine(backend="dask")
-    with pytest.raises(ConfigError, match="engine.n_jobs is 0"):
+    with pytest.raises(ConfigError, match=r"engine\.n_jobs is 0"):
         JoblibEngine(n_jobs=0)

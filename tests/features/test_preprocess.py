@@ -64,10 +64,18 @@ def test_infinite_values_are_refused_by_name():
 
 
 def test_values_by_hand():
-    X = frame().iloc[:0].reindex(range(3)).assign(
-        nlr=[0.1, 8.0, np.nan], tmb_mut_mb=[0.0, 7.0, 500.0], prior_systemic_therapy=[0.0, 1.0, np.nan],
-        tumor_type=["NSCLC", "NSCLC", "Renal"], sex=["male", "female", "male"],
-    )  # fmt: skip
+    X = (
+        frame()
+        .iloc[:0]
+        .reindex(range(3))
+        .assign(
+            nlr=[0.1, 8.0, np.nan],
+            tmb_mut_mb=[0.0, 7.0, 500.0],
+            prior_systemic_therapy=[0.0, 1.0, np.nan],
+            tumor_type=["NSCLC", "NSCLC", "Renal"],
+            sex=["male", "female", "male"],
+        )
+    )
     pre = Preprocessor(FEATURES, scale=False, min_category_count=2).fit(X)
     Z = pre.transform(X)
     # clip .5..25 then log2; clip 0..50 then log2(x + 1); the median replaces what is missing
@@ -169,11 +177,13 @@ values = st.one_of(st.none(), st.floats(0, 300))
 
 @settings(max_examples=60, deadline=None)
 @given(
-    train=st.lists(st.tuples(values, values, st.sampled_from(["NSCLC", "Renal", "SCLC", None])), min_size=1, max_size=30),
+    train=st.lists(
+        st.tuples(values, values, st.sampled_from(["NSCLC", "Renal", "SCLC", None])), min_size=1, max_size=30
+    ),
     test=st.lists(st.tuples(values, values, st.sampled_from(["NSCLC", "Ovarian", None])), min_size=1, max_size=10),
     impute=st.sampled_from(["median", "none"]),
     scale=st.booleans(),
-)  # fmt: skip
+)
 def test_any_fold_gives_a_usable_matrix(train, test, impute, scale):
     """Whatever lies in the folds: no infinity, missing values only where they may be, and the same columns."""
 

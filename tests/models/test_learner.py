@@ -87,8 +87,11 @@ def xgboost(data, shipped):
 
 
 @settings(max_examples=25, deadline=None)
-@given(row=st.integers(0, 399), name=st.sampled_from(["tmb_mut_mb", "pdl1_tps", "gep_score", "albumin_g_dl", "nlr",
-                                                      "prior_systemic_therapy"]), seed=st.integers(0, 10**6))  # fmt: skip
+@given(
+    row=st.integers(0, 399),
+    name=st.sampled_from(["tmb_mut_mb", "pdl1_tps", "gep_score", "albumin_g_dl", "nlr", "prior_systemic_therapy"]),
+    seed=st.integers(0, 10**6),
+)
 def test_xgboost_is_monotone_in_its_constrained_features(xgboost, row, name, seed):
     model, X = xgboost
     sign = {"nlr": -1, "prior_systemic_therapy": -1}.get(name, 1)
