@@ -34,7 +34,7 @@ def reproduce(workbook: Path, data_dir: Path) -> tuple[pd.DataFrame, float, int]
 
     def load(sheets: list[str]) -> pd.DataFrame:
         names = ",".join(sheets)
-        overrides = ["cohort=loris", "cohort.view=as_published", f"cohort.sheets=[{names}]", f"paths.data={data_dir}"]
+        overrides = ["cohort=loris", "cohort.view=as_published", f"cohort.cohorts=[{names}]", f"paths.data={data_dir}"]
         return build(load_config(overrides).cohort, "cohort").load().cohort
 
     cohort = load(list(TARGETS))
