@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import zipfile
 from pathlib import Path
 
@@ -117,6 +118,19 @@ def test_a_broken_publication_is_completed(run, tracker, monkeypatch, where):
     assert found["versions"] == {("synthetic-immunocast-ridge", 1), ("synthetic-immunocast-xgboost", 1)}
     assert publish(run, tracker).already
     assert publish(run, tracker).model_versions == published.model_versions
+
+
+@pytest.mark.parametrize("before", [None, "http://127.0.0.1:9"])
+def test_the_users_own_address_is_as_it_was(run, tracker, monkeypatch, before):
+    import mlflow
+
+    if before:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", before)
+    else:
+        monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    publish(run, tracker)
+    assert os.environ.get("MLFLOW_TRACKING_URI") == before
+    assert mlflow.get_tracking_uri() != tracker.uri
 
 
 def test_the_pipelines_own_run_is_filled(run, tracker):

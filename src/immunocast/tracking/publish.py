@@ -80,7 +80,7 @@ def publish(
     with tracker.lock(f"publish {key}"):
         known = tracker.find({KEY: key})
         parent = next((i for i, tags in known.items() if "mlflow.parentRunId" not in tags), None)
-        if False:
+        if parent and known[parent].get(STATE) == "complete":
             published = _recall(run, tracker, parent, known)
         else:
             published = _fill(run, tracker, key, parent, known, handle, log_patient_tables)
