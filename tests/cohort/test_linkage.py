@@ -73,8 +73,16 @@ def test_chains_are_one_person():
 def test_persons_that_a_reader_knows_are_merged_too():
     cohort = patients(
         [("a1", "A", 0.2, 5, 60, *BASE), ("a2", "A", 0.7, 9, 50, *BASE), ("b1", "B", 0.2, 5, 60, *BASE)]
-    ).assign(person_id=["h1", "h1", "h2"])
-    assert set(link_persons(cohort)[0]["person_id"]) == {"h1"}
+    ).assign(person_id=["h9", "h9", "h2"])
+    assert set(link_persons(cohort)[0]["person_id"]) == {"h2"}
+
+
+@pytest.mark.parametrize("middle", ["a1", "b1", "c1"])
+def test_whoever_stands_in_the_middle_of_a_chain(middle):
+    """Each pair of the chain is joined to all that is joined already, not only to its own two ids."""
+    fcna = dict(zip([p for p in ("a1", "b1", "c1") if p != middle], (0.2, 0.2001), strict=True)) | {middle: 0.20005}
+    cohort = patients([(p, p[0].upper(), value, 5, 60, *BASE) for p, value in fcna.items()])
+    assert set(link_persons(cohort)[0]["person_id"]) == {"a1"}
 
 
 def synthetic(n=2000, seed=11):

@@ -6,6 +6,7 @@ import pandera.errors
 import pytest
 
 from immunocast.cohort.synthetic import SyntheticCohort
+from immunocast.cohort.vocabulary import VOCABULARY
 from immunocast.store.runfolder import RunFolder, file_digest
 from immunocast.store.schemas import TABLES, conform
 
@@ -89,3 +90,9 @@ def test_every_column_is_explained():
         meanings = TABLES[name].columns
         assert all(meanings.values())
         assert set(TABLES[name].sort_by) <= set(meanings)
+
+
+def test_cohort_columns_stand_in_the_order_of_the_vocabulary():
+    frame = example("cohort")
+    columns = conform("cohort", frame[sorted(frame.columns)]).columns.tolist()
+    assert columns == [c for c in VOCABULARY if c in frame]
