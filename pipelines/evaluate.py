@@ -1,8 +1,8 @@
 """Evaluate: metrics, comparisons and curves from the predictions alone. Writes those tables and model_checks."""
 
-from _stage import stage
 from omegaconf import DictConfig
 
+from _stage import stage
 from immunocast.cohort.quality import apply_waivers, check_performance, raise_on_errors, to_checks_table
 from immunocast.config import build, frozen
 from immunocast.store.runfolder import RunFolder
@@ -21,7 +21,7 @@ def run(cfg: DictConfig, work: RunFolder) -> None:
         engine=build(cfg.engine, "engine"),
     )
     found = check_performance(result.metrics, work.manifest()["provenance"]["synthetic"])
-    checks = to_checks_table(apply_waivers(found, frozen(cfg)["checks"]["waive"]))
+    checks = to_checks_table(apply_waivers(found, frozen(cfg)["checks"]["waive"] or {}))
     for name in ("metrics", "comparisons", "curves"):
         work.write_table(name, getattr(result, name))
     work.write_table("model_checks", checks)

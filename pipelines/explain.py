@@ -1,8 +1,8 @@
 """Explain: out-of-fold SHAP values from the stored fold bundles. Writes the tables shap and importance."""
 
-from _stage import stage
 from omegaconf import DictConfig
 
+from _stage import stage
 from immunocast.config import build
 from immunocast.explain.importance import importance_table
 from immunocast.explain.out_of_fold import explain_out_of_fold

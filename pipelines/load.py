@@ -3,9 +3,9 @@
 from dataclasses import asdict
 
 import pandas as pd
-from _stage import stage
 from omegaconf import DictConfig
 
+from _stage import stage
 from immunocast.cohort.loading import prepare_cohort
 from immunocast.cohort.quality import raise_on_errors
 from immunocast.config import build, build_models, frozen
@@ -21,7 +21,7 @@ def run(cfg: DictConfig, work: RunFolder) -> None:
         endpoint=cfg.endpoint,
         features=list(inputs),
         linkage=settings["linkage"],
-        waive=settings["checks"]["waive"],
+        waive=settings["checks"]["waive"] or {},
     )
     work.write_table("cohort", prepared.cohort)
     work.write_table("checks", prepared.checks)

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from _stage import entry
 from omegaconf import DictConfig
 
+from _stage import entry
 from immunocast.config import build
 from immunocast.errors import ConfigError
 from immunocast.store.runfolder import RunFolder, find_run

@@ -4,9 +4,9 @@ import hashlib
 from datetime import UTC, datetime
 from pathlib import Path
 
-from _stage import entry
 from omegaconf import DictConfig
 
+from _stage import entry
 from immunocast import __version__
 from immunocast.config import frozen_yaml
 from immunocast.report.figures import make_figures

@@ -8,15 +8,15 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
+from omegaconf import DictConfig
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
 import evaluate
 import explain
 import load
 import report
 import train
 from _stage import console, entry
-from omegaconf import DictConfig
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-
 from immunocast.config import build
 from immunocast.report.terminal import print_results
 from immunocast.store.runfolder import RunFolder

@@ -2,13 +2,14 @@
 
 import shutil
 
-from _stage import stage
 from omegaconf import DictConfig
 
+from _stage import stage
 from immunocast.cohort.outcomes import make_labels
 from immunocast.config import build, build_models
 from immunocast.models.bundle import save_bundle
 from immunocast.store.runfolder import RunFolder
+from immunocast.tracking.records import flat_params
 from immunocast.validation.cross_predict import cross_predict
 
 
@@ -30,7 +31,10 @@ def run(cfg: DictConfig, work: RunFolder) -> None:
         "train",
         scheme=scheme.name,
         n_linked_out={s.key: s.n_linked_out for s in result.splits},
-        models={n: {"spec": m.spec.to_dict(), "label": m.spec.label or n} for n, m in models.items()},
+        models={
+            n: {"spec": m.spec.to_dict(), "label": m.spec.label or n, "params": flat_params(m)}
+            for n, m in models.items()
+        },
     )
 
 

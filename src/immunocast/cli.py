@@ -230,11 +230,10 @@ def _print(frame: pd.DataFrame, output: Format, title: str = "") -> None:
     elif output is Format.JSON:
         print(frame.to_json(orient="records", indent=1, force_ascii=False))
     else:
+        import pandas as pd
         from rich.console import Console
         from rich.table import Table
         from rich.text import Text
-
-        import pandas as pd
 
         table = Table(title=title or None, title_justify="left", title_style="bold", box=None, pad_edge=False)
         for column in frame:

@@ -155,11 +155,24 @@ def test_waivers():
     assert waived({"IC-LEAK-001": "simulated"}) == ["a", "b"]
     assert waived({"IC-LEAK-001:nlr": "simulated"}) == ["a"]
     assert waived({"IC-LEAK-001:B": "simulated"}) == ["b"]
-    assert waived({"IC-LEAK-003": "simulated"}) == []
+    assert waived({"IC-SURV-001": "simulated"}) == []
     assert found[0]["waived_because"] is None
     for reason in ("", "  ", None):
         with pytest.raises(ConfigError, match=r"checks\.waive\.IC-LEAK-001 needs a reason"):
             apply_waivers(found, {"IC-LEAK-001": reason})
+    with pytest.raises(ConfigError, match=r"IC-LEAK-003: there is no such check"):
+        apply_waivers(found, {"IC-LEAK-003": "simulated"})
+
+
+def test_a_leak_over_many_tiny_cohorts_is_found(cohort, y):
+    """No cohort has ten events of its own, all of them together do."""
+    tiny = cohort.assign(
+        cohort_id=[f"c{i % 60}" for i in range(len(cohort))],
+        albumin_g_dl=3.5 + 0.5 * y.astype("float64").fillna(0),
+    )
+    assert tiny.groupby("cohort_id").size().max() <= 10
+    leaks = [f for f in check_cohort(tiny, y, REAL, FEATURES) if f["code"] == "IC-LEAK-001"]
+    assert [(f["cohort_id"], f["column"]) for f in leaks] == [(None, "albumin_g_dl")]
 
 
 def test_raise_on_errors_names_all_and_the_way_on():

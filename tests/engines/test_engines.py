@@ -8,15 +8,15 @@ from immunocast.errors import ConfigError
 ENGINES = [SerialEngine(), JoblibEngine(1), JoblibEngine(3), JoblibEngine(2, "loky")]
 
 
-def work(i):
-    import time
-
-    time.sleep(0.02 if i == 0 else 0)
-    return i * i
-
-
 @pytest.mark.parametrize("engine", ENGINES)
 def test_order_of_the_items(engine):
+    # defined here: a process worker cannot import a test module by name
+    def work(i):
+        import time
+
+        time.sleep(0.02 if i == 0 else 0)
+        return i * i
+
     assert engine.map(work, iter(range(8))) == [i * i for i in range(8)]
     assert engine.map(work, []) == []
 

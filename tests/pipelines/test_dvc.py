@@ -26,7 +26,11 @@ def checkout(root, tmp_path_factory):
             shutil.copy(root / name, folder / name)
     subprocess.run(["git", "init", "-q"], cwd=folder, check=True)
     params = folder / "params.yaml"
-    small = params.read_text().replace("n_patients: 1200", "n_patients: 240").replace("n_resamples: 2000", "n_resamples: 200")
+    small = (
+        params.read_text()
+        .replace("n_patients: 1200", "n_patients: 240")
+        .replace("n_resamples: 2000", "n_resamples: 200")
+    )
     params.write_text(small)
     return folder
 

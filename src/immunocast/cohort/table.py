@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pandera.pandas as pa
 
@@ -54,6 +55,8 @@ class CohortTables:
 
 def _pandera_column(column: Column) -> pa.Column:
     checks = []
+    if column.kind == "number":
+        checks.append(pa.Check(lambda s: np.isfinite(s), error="must be finite"))
     if column.low is not None:
         checks.append(pa.Check.ge(column.low))
     if column.high is not None:

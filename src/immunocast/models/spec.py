@@ -23,7 +23,8 @@ class ModelSpec:
     optional : further columns that it uses where they are measured.
     missing_rule : what happens to a missing optional value, in words.
     trained_on : cohort ids that fitted it before this run (published models); empty for learners.
-    learned : True where `fit` estimates the model from the training fold.
+    learned : True for learners; False for published formulas and for cut-offs, whose `fit` only takes the
+        response rate on either side.
     output_scale : scale on which explanations add up.
     explainer : which exact explainer applies; "none" where there is none.
     source : citation of a published model, or the library of a learner.
