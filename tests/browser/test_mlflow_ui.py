@@ -30,10 +30,6 @@ WIDTH, HEIGHT = 1440, 900
 pytestmark = [
     pytest.mark.browser,
     pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine"),
-    # MLflow 3.17 under SQLAlchemy 2.1
-    pytest.mark.filterwarnings(
-        "ignore:The ``noload`` loader strategy is deprecated:sqlalchemy.exc.SADeprecationWarning"
-    ),
 ]
 
 

@@ -28,18 +28,6 @@ FEATURES = {
 }
 
 
-#: MLflow 3.17 under SQLAlchemy 2.1
-UPSTREAM = ("ignore:The ``noload`` loader strategy is deprecated:sqlalchemy.exc.SADeprecationWarning",)
-
-
-def pytest_collection_modifyitems(items):
-    here = Path(__file__).parent
-    for item in items:
-        if here in item.path.parents:
-            for line in UPSTREAM:
-                item.add_marker(pytest.mark.filterwarnings(line))
-
-
 @pytest.fixture(autouse=True)
 def only_loopback(monkeypatch):
     """No test of this folder may reach another machine."""
