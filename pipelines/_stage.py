@@ -43,6 +43,15 @@ def entry(task: Callable[[DictConfig], object]) -> None:
         except ImmunocastError as error:
             console.print(f"[bold red]{type(error).__name__}[/]: {escape(str(error))}", soft_wrap=True)
             sys.exit(error.exit_code)
+        except OSError as error:
+            if error.filename is None:
+                raise
+            console.print(
+                f"[bold red]Cannot write or read[/] {escape(str(error.filename))}: {error.strerror}. Choose another "
+                "place (paths.runs, paths.work), or make room.",
+                soft_wrap=True,
+            )
+            sys.exit(2)
         except KeyboardInterrupt:
             console.print("[bold red]Interrupted.[/] What was unfinished is thrown away.")
             sys.exit(130)

@@ -1,6 +1,7 @@
 """Report: figures, HTML report, summary and results table; then the sealed run folder below `paths.runs`."""
 
 import hashlib
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -18,7 +19,9 @@ from immunocast.store.runfolder import RunFolder
 def new_run_id(cfg: DictConfig, now: datetime) -> str:
     """Time first, so that run ids sort; the configuration's digest last, so that sweeps do not collide."""
     digest = hashlib.sha256(frozen_yaml(cfg).encode()).hexdigest()[:6]
-    return f"{now:%Y%m%dT%H%M%S}{now.microsecond // 1000:03d}Z-{cfg.cohort.name}-{digest}"
+    name = cfg.cohort.get("name") or Path(str(cfg.cohort.get("file"))).stem
+    safe = re.sub(r"[^A-Za-z0-9_.]+", "_", name)
+    return f"{now:%Y%m%dT%H%M%S}{now.microsecond // 1000:03d}Z-{safe}-{digest}"
 
 
 def run(cfg: DictConfig, work: RunFolder, run_id: str | None = None) -> None:

@@ -43,7 +43,7 @@ def reproduce(workbook: Path, data_dir: Path) -> tuple[pd.DataFrame, float, int]
     for name, target in TARGETS.items():
         inside = (cohort["cohort_id"] == name).to_numpy()
         value = auroc(cohort.loc[inside, "responder"].to_numpy(dtype=int), p[inside])
-        rows.append((name, int(inside.sum()), value, target, value - target))
+        rows.append((name, int(inside.sum()), value, target, round(value - target, 4) + 0.0))
     control = load(["MSK_nonICB"])
     ours = model.predict_proba(model_frame(control, model.spec.inputs))[:, 1]
     published = read_raw_sheet(workbook, "MSK_nonICB")["LORIS"].astype(float).to_numpy()

@@ -68,7 +68,7 @@ def runs(runs_dir: RunsDir = Path("runs"), output: FormatOption = Format.TABLE) 
 
     found = list_runs(runs_dir)
     if not found:
-        raise NotFoundError(f"There is no finished run in {runs_dir} yet. Make one with: make run")
+        _find("latest", runs_dir)  # raises, and says what to do
     rows = []
     for folder in found:
         about = folder.manifest()
@@ -194,7 +194,7 @@ def score(
     run: RunOption = "latest",
     model: Annotated[str | None, typer.Option(help="Model; the run's headline model by default.")] = None,
     sheet: Annotated[str | None, typer.Option(help="Sheet of a workbook with several.")] = None,
-    out: Annotated[Path | None, typer.Option(help="CSV to write; FILE's name with .scores.csv by default.")] = None,
+    out: Annotated[Path | None, typer.Option(help="CSV to write; beside FILE, as NAME.scores.csv, by default.")] = None,
     runs_dir: RunsDir = Path("runs"),
 ) -> None:
     """Score new patients: p_response, the assays that it rested on, and who was refused and why.
@@ -203,10 +203,11 @@ def score(
     """
     from immunocast.cohort.mapping_files import load_mapping
     from immunocast.config import conf_dir
-    from immunocast.serve.files import score_file
+    from immunocast.serve.files import merged, score_file
 
     folder = _find(run, runs_dir)
-    target = out or Path.cwd() / f"{file.stem}.scores.csv"
+    target = out or file.with_name(f"{file.stem}.scores.csv")
+    _check_target(target, file)
     result = score_file(file, load_mapping(mapping, conf_dir() / "cohort"), folder, model, sheet=sheet)
     result.scores.to_csv(target, index=False)
     counts = result.scores["status"].value_counts()
@@ -215,12 +216,23 @@ def score(
         + ", ".join(f"{counts.get(s, 0)} {s}" for s in ("scored", "abstained", "refused"))
         + f": {target}"
     )
-    for problem in result.refused[:20]:
+    reasons = result.scores.loc[result.scores["status"] == "abstained", "reason"].value_counts()
+    for line in (*(f"abstained on {n}: {reason}" for reason, n in reasons.items()), *result.warnings):
+        print(f"  {line}", file=sys.stderr)
+    for problem in merged(result.refused):
         print(f"  refused: {problem}", file=sys.stderr)
-    if len(result.refused) > 20:
-        print(f"  ... and {len(result.refused) - 20} more; see the column `reason`", file=sys.stderr)
     if counts.get("scored", 0) < len(result.scores):
         raise typer.Exit(4)
+
+
+def _check_target(target: Path, file: Path) -> None:
+    """Refuse a place where scores cannot or must not be written, before any work is done."""
+    if target.exists() and file.exists() and target.samefile(file):
+        raise ConfigError(f"--out {target} is the file of the patients: it would be overwritten. Name another file.")
+    if target.is_dir():
+        raise ConfigError(f"--out {target} is a folder. Name a file in it, e.g. {target / 'scores.csv'}.")
+    if not target.parent.is_dir():
+        raise NotFoundError(f"--out {target}: there is no folder {target.parent}. Make it first.")
 
 
 def _print(frame: pd.DataFrame, output: Format, title: str = "") -> None:

@@ -74,9 +74,15 @@ def check(cfg: DictConfig) -> None:
         for key in Settings.__dataclass_fields__:
             if key not in cfg:
                 raise ConfigError(f"The configuration lacks {key!r}.")
+        for key in ("evaluation.references", "evaluation.thresholds", "explain.by"):
+            value = OmegaConf.select(cfg, key)
+            if not OmegaConf.is_list(value):
+                raise ConfigError(f"{key} is {value!r}; it must be a list, e.g. {key}=[{value}].")
         OmegaConf.merge(OmegaConf.structured(Settings), {k: cfg[k] for k in Settings.__dataclass_fields__})
     except OmegaConfBaseException as error:
         raise ConfigError(f"Configuration: {str(error).splitlines()[0]} (key {error.full_key})") from error
+    if cfg.seed < 0:
+        raise ConfigError(f"seed is {cfg.seed}; it must be 0 or more.")
     settings = cfg.evaluation
     names = list(cfg.models)
     wrong = [m for m in (settings.headline_model, *settings.references) if m not in names]

@@ -160,6 +160,56 @@ def test_unknown_mapping_lists_the_known_ones(command, new_patients):
     assert "csv, loris" in done.stderr
 
 
+def test_scores_never_overwrite_the_patients(command, new_patients):
+    _, path = new_patients
+    before = path.read_bytes()
+    done = command("score", path, "--out", path)
+    assert done.returncode == 2
+    assert "would be overwritten" in done.stderr
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize(("out", "says"), [("nowhere/s.csv", "there is no folder"), (".", "is a folder")])
+def test_a_place_that_cannot_be_written_is_told_before_the_work(command, new_patients, out, says):
+    done = command("score", new_patients[1], "--out", out)
+    assert done.returncode == 2
+    assert says in done.stderr
+
+
+def test_a_percentage_given_as_fraction_is_refused(command, small_run, tmp_path):
+    frame = small_run.table("cohort").dropna(subset=["pdl1_tps"]).head(40)
+    frame.assign(pdl1_tps=frame["pdl1_tps"] / 100).to_csv(tmp_path / "fraction.csv", index=False)
+    done = command("score", "fraction.csv")
+    assert done.returncode == 2
+    assert "unit: fraction" in done.stderr
+
+
+def test_columns_that_are_not_read_are_told(command, small_run, tmp_path):
+    frame = small_run.table("cohort").head(5).rename(columns={"tmb_mut_mb": "TMB_mut_mb"})
+    frame.to_csv(tmp_path / "names.csv", index=False)
+    done = command("score", "names.csv")
+    assert done.returncode == 0
+    assert "'TMB_mut_mb' of names.csv is not in the vocabulary" in done.stderr
+    assert "tmb_mut_mb" in done.stderr
+
+
+def test_the_same_mistake_is_told_once_with_all_rows(command, small_run, tmp_path):
+    frame = small_run.table("cohort").head(12).assign(drug_class="Combo")
+    frame.to_csv(tmp_path / "same.csv", index=False)
+    done = command("score", "same.csv")
+    assert done.returncode == 4
+    assert done.stderr.count("Combo") <= 4
+    assert "rows 2, 3, 4" in done.stderr
+
+
+def test_why_a_model_abstained_is_told(command, small_run, tmp_path):
+    frame = small_run.table("cohort").head(6).assign(tumor_type=None)
+    frame.to_csv(tmp_path / "missing.csv", index=False)
+    done = command("score", "missing.csv")
+    assert done.returncode == 4
+    assert "abstained on 6: missing: tumor_type" in done.stderr
+
+
 def test_a_closed_pipe_is_no_error(small_run):
     line = (
         f"{sys.executable} -m immunocast.cli sql 'select * from curves' --format csv --runs-dir {small_run.path.parent}"

@@ -164,6 +164,14 @@ def test_waivers():
         apply_waivers(found, {"IC-LEAK-003": "simulated"})
 
 
+def test_a_percentage_given_as_fraction_is_an_error(cohort, y):
+    wrong = cohort.assign(pdl1_tps=cohort["pdl1_tps"] / 100)
+    assert "IC-UNIT-001" in {f["code"] for f in check_cohort(wrong, y, REAL, FEATURES)}
+    assert "IC-UNIT-001" not in {f["code"] for f in check_cohort(cohort, y, REAL, FEATURES)}
+    whole = cohort.assign(pdl1_tps=(cohort["pdl1_tps"] > 50).astype(float))
+    assert "IC-UNIT-001" not in {f["code"] for f in check_cohort(whole, y, REAL, FEATURES)}
+
+
 def test_a_leak_over_many_tiny_cohorts_is_found(cohort, y):
     """No cohort has ten events of its own, all of them together do."""
     tiny = cohort.assign(

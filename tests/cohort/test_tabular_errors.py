@@ -66,7 +66,7 @@ def changed(**cells):
         ({"TMB": "OOR <"}, "TMB", "OOR <", "text in a number", "missing_codes"),
         ({"TMB": "*5.88"}, "TMB", "*5.88", "text in a number", "Correct the cell"),
         ({"TMB": '"1,2"'}, "TMB", "1,2", "text in a number", "with a point"),
-        ({"TMB": "<1"}, "TMB", "<1", "text in a number", "coding: {'<1': 0.5}"),
+        ({"TMB": "<1"}, "TMB", "<1", "text in a number", "coding: {'<1': NUMBER}"),
         ({"TMB": "50%"}, "TMB", "50%", "text in a number", "% sign"),
         ({"TMB": "inf"}, "TMB", "inf", "text in a number", "Correct"),
         ({"TMB": "1e999"}, "TMB", "1e999", "text in a number", "Correct"),

@@ -112,6 +112,9 @@ def test_no_place_enters_params_or_the_frozen_configuration(root, monkeypatch):
         (["validation=train_test"], ["validation.train", "KEY=VALUE"]),
         (["+evaluation.bootstrap=5"], ["bootstrap"]),
         (["seed=one"], ["seed", "one"]),
+        (["seed=-1"], ["seed is -1"]),
+        (["explain.by=sex"], ["explain.by=[sex]"]),
+        (["evaluation.thresholds=0.3"], ["evaluation.thresholds=[0.3]"]),
     ],
 )
 def test_a_wrong_setting_is_named_before_anything_runs(overrides, words):

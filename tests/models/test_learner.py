@@ -128,7 +128,7 @@ def test_the_constraints_do_something(data, shipped):
         (Learner(LogisticRegression(), {}), "feature table is empty"),
         (Learner(LogisticRegression(), {"tmb": {}}), "features.tmb: not a feature"),
         (Learner(LogisticRegression(), {"bor": {}}), "features.bor: not a feature"),
-        (Learner(XGBClassifier(monotone_constraints={"tmb": 1}), FEATURES), "monotone_constraints: tmb is not among"),
+        (Learner(XGBClassifier(monotone_constraints={"tmb": 1}), FEATURES), "monotone_constraints: tmb is no feature"),
     ],
 )
 def test_refused_before_anything_is_fitted(model, words):

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from datetime import UTC, datetime
 
 import pandas as pd
 import pytest
@@ -158,6 +159,26 @@ def test_a_missing_file_is_a_message_and_not_a_traceback(root, tmp_path):
     assert "loris.xlsx" in done.stderr
     assert "IMMUNOCAST_DATA" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_place_that_cannot_be_written_is_a_message(root, tmp_path):
+    done = run_py(root, tmp_path, "experiment=quick", "tracking=none", "paths.runs=/proc/nowhere")
+    assert done.returncode == 2
+    assert "/proc/nowhere" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_one_class_only_is_told(root, tmp_path):
+    cohort = SyntheticCohort(n_patients=60, n_cohorts=1, seed=3).load().cohort
+    cohort.assign(bor="PD", responder=0).to_csv(tmp_path / "one.csv", index=False)
+    done = run_py(root, tmp_path, "cohort=csv", "cohort.file=one.csv", "validation=repeated_kfold", "tracking=none")
+    assert done.returncode == 2
+    assert "nobody responded" in done.stderr
+
+
+def test_run_ids_name_the_file_of_a_csv_cohort(pipelines):
+    cfg = load_config(["cohort=csv", "cohort.file=/some/where/our patients.csv"])
+    assert "Z-our_patients-" in pipelines.report.new_run_id(cfg, datetime(2026, 1, 2, tzinfo=UTC))
 
 
 @pytest.mark.slow

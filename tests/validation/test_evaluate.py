@@ -463,3 +463,75 @@ def test_contradicting_predictions_are_told(predictions, change, says):
 def test_wrong_settings_are_told(predictions, setting, says):
     with pytest.raises(ConfigError, match=says):
         evaluate(predictions, **setting)
+
+
+def test_a_fixed_rule_keeps_its_auroc_under_cross_validation():
+    """Each fold gives a rule other probabilities; ranking patients of different fits would lower its AUROC."""
+    rng = np.random.default_rng(3)
+    n = 400
+    y = rng.integers(0, 2, n)
+    above = rng.random(n) < np.where(y == 1, 0.6, 0.4)
+    fold = rng.integers(0, 5, n)
+    # the fit that left out a fold rich in events predicts lower for all of it
+    p = np.empty(n)
+    for k in range(5):
+        train = fold != k
+        p[fold == k] = np.where(above[fold == k], y[train & above].mean(), y[train & ~above].mean())
+    frame = pd.DataFrame(
+        {
+            "patient_id": [f"p{i}" for i in range(n)],
+            "cohort_id": "a",
+            "person_id": [f"p{i}" for i in range(n)],
+            "model": "rule",
+            "recalibration": "none",
+            "scheme": "repeated_kfold",
+            "repeat": 0,
+            "fold": fold.astype(str),
+            "endpoint": "response",
+            "y_true": y,
+            "p_response": p,
+            "abstained": False,
+            "in_training": False,
+        }
+    )
+    metrics = evaluate(frame, references=[], n_resamples=100).metrics.set_index(["metric", "cohort_id"])
+    within = [
+        (
+            np.sum((y == 1) & (fold == k)) * np.sum((y == 0) & (fold == k)),
+            (above[(y == 1) & (fold == k)].mean() - above[(y == 0) & (fold == k)].mean() + 1) / 2,
+        )
+        for k in range(5)
+    ]
+    expected = sum(w * a for w, a in within) / sum(w for w, _ in within)
+    own = (above[y == 1].mean() - above[y == 0].mean() + 1) / 2
+    found = metrics.loc[("auroc", "a"), "estimate"]
+    assert found == pytest.approx(expected, abs=1e-12)
+    assert found == pytest.approx(own, abs=0.01)
+    assert metrics.loc[("auroc", "pooled"), "estimate"] < own - 0.02
+
+
+def test_equal_predictions_have_no_interval():
+    n = 60
+    frame = pd.DataFrame(
+        {
+            "patient_id": [f"p{i}" for i in range(n)],
+            "cohort_id": "a",
+            "person_id": [f"p{i}" for i in range(n)],
+            "model": "flat",
+            "recalibration": "none",
+            "scheme": "train_test",
+            "repeat": 0,
+            "fold": "external",
+            "endpoint": "response",
+            "y_true": [0, 1] * (n // 2),
+            "p_response": 0.4,
+            "abstained": False,
+            "in_training": False,
+        }
+    )
+    row = (
+        evaluate(frame, references=[], n_resamples=100).metrics.query("metric == 'auroc' and cohort_id == 'a'").iloc[0]
+    )
+    assert row["estimate"] == 0.5
+    assert pd.isna(row["ci_low"])
+    assert "no interval" in row["note"]

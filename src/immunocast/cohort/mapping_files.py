@@ -56,7 +56,7 @@ def load_mapping(name_or_path: str | Path, search_dir: Path) -> dict[str, Any]:
     if not path.is_file():
         there = available_mappings(search_dir)
         hint = did_you_mean(path.stem, there)
-        listed = f"Mappings there: {', '.join(there) or 'none'}"
+        listed = f"Mappings there: {', '.join(there) or 'none'}; or give the path of a YAML file"
         raise NotFoundError(" ".join(x for x in (f"There is no mapping {text!r}.", hint, f"{listed}.") if x))
     content = _read_yaml(path)
     if content.get("_target_", TARGET) != TARGET:

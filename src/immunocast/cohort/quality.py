@@ -9,6 +9,7 @@ IC-LEAK-001     error     one column nearly tells the outcome by itself
 IC-LEAK-002     error     whether a column is missing nearly tells the outcome
 IC-VIEW-001     error     the as-published view serves reproduction, not training
 IC-CONST-001    warning   a measured column has one value for nearly everybody (imputed constant)
+IC-UNIT-001     error     a percentage looks like a fraction
 IC-SURV-001     warning   progression-free survival is longer than overall survival
 IC-EVENTS-001   warning   a cohort has too few events for estimates of its own
 IC-LINK-001     warning   patients of different cohorts are the same person
@@ -140,6 +141,18 @@ def _check_one(cohort_id: str, part: pd.DataFrame, y: pd.Series, features: Seque
         values = part[column]
         kind = VOCABULARY[column].kind
         measured = values.notna()
+        if VOCABULARY[column].high == 100 and VOCABULARY[column].block == "pdl1" and looks_like_fraction(values):
+            found.append(
+                finding(
+                    "IC-UNIT-001",
+                    "error",
+                    f"All values of {label(column)} lie between 0 and 1. If they are fractions, declare it in the "
+                    f"mapping, `{column}: {{source: ..., unit: fraction}}`.",
+                    cohort_id=cohort_id,
+                    column=column,
+                    n=int(measured.sum()),
+                )
+            )
         if kind == "number" and measured.sum() >= 20:
             top, share = _most_common(values[measured])
             if share >= 0.95:
@@ -209,6 +222,12 @@ def _check_leaks(
                 )
             )
     return found
+
+
+def looks_like_fraction(values: pd.Series) -> bool:
+    """Whether a percentage was given as a fraction: ten values or more, none above 1, some strictly between."""
+    known = values.dropna()
+    return len(known) >= 10 and bool(known.max() <= 1) and bool(((known > 0) & (known < 1)).any())
 
 
 def _most_common(values: pd.Series) -> tuple[float, float]:

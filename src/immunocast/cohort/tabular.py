@@ -196,14 +196,10 @@ class TabularCohort:
                 f"expected {str(self.sha256)[:12]}...): corrections may not fit it"
             )
             checks.append(check("IC-FILE-001", "warning", message, n=sum(len(t.frame) for t in tables)))
-        if self._mapping.vocabulary_names:
-            used = {spec.source for spec in self._mapping.base.columns.values()}
-            for table in raw:
-                for header in table.frame.columns.difference([*used, *table_columns(table)], sort=False):
-                    if not header.startswith(UNNAMED):
-                        hint = did_you_mean(header, VOCABULARY)
-                        message = f"column {header!r} is not in the vocabulary and was not read. {hint}".strip()
-                        checks.append(check("IC-FILE-002", "warning", message, n=len(table.frame)))
+        for table in raw:
+            for header, hint in _unread(self._mapping, table):
+                message = f"column {header!r} is not in the vocabulary and was not read. {hint}".strip()
+                checks.append(check("IC-FILE-002", "warning", message, n=len(table.frame)))
         return checks + [c for t in tables for c in t.checks]
 
 
@@ -338,6 +334,22 @@ def read_patients(
     refused.sort(key=lambda r: r.rows)
     bad = np.isin(table.rows, [r.rows[0] for r in refused])
     return to_cohort_table(frame[~bad]), refused, [int(r) for r in table.rows[~bad]]
+
+
+def _unread(mapping: ColumnMapping, table: RawTable) -> list[tuple[str, str]]:
+    """Headers that a mapping by the vocabulary's names passes over, each with a hint."""
+    if not mapping.vocabulary_names:
+        return []  # a mapping that names its columns passes over the others on purpose
+    used = {spec.source for spec in mapping.base.columns.values()} | set(table_columns(table))
+    strange = [h for h in map(str, table.frame.columns) if h not in used and not h.startswith(UNNAMED)]
+    return [(header, did_you_mean(header, VOCABULARY)) for header in strange]
+
+
+def unread_headers(file: Path, mapping: Mapping[str, Any], sheet: str | None = None) -> list[tuple[str, str]]:
+    """Headers of a file of new patients that are not read, each with a hint ("" where there is none)."""
+    parsed = parse_mapping(mapping)
+    raw, _ = read_tables(file, [sheet] if sheet is not None else None, parsed.delimiter)
+    return [pair for table in raw[:1] for pair in _unread(parsed, table)]
 
 
 def _inputs_only(sheet: Sheet) -> Sheet:

@@ -215,7 +215,7 @@ def _number(cell: Any, text: str, recipe: Recipe) -> Any:
 #: Kinds of text in a number column, with what to do.
 _TEXT_MENDS = {
     "comma": "Write decimals with a point and thousands without a separator",
-    "limit": "Say what a value beyond the limit counts as, e.g. `coding: {{{value}: 0.5}}`, or correct it",
+    "limit": "Say in a coding, `coding: {{{value}: NUMBER}}`, what a value beyond the limit counts as, or correct it",
     "percent": "Remove the % sign (and declare `unit: percent` where the column's unit is another)",
     "text": "Correct the cell; if {value} means missing, add it to `missing_codes`",
 }

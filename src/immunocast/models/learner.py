@@ -11,6 +11,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.utils import get_tags
 from sklearn.utils.validation import check_is_fitted
 
+from immunocast.cohort.vocabulary import FEATURES
 from immunocast.errors import ConfigError
 from immunocast.features.preprocess import Preprocessor, check_features
 from immunocast.models.spec import Explainer, ModelSpec, OutputScale
@@ -149,9 +150,9 @@ def _check_estimator(estimator: Any, features: Mapping[str, Any]) -> None:
     for setting in _BY_FEATURE:
         if isinstance(params.get(setting), Mapping):
             # a misspelt name would be left out without a word
-            stray = [c for c in params[setting] if str(c).split("=", 1)[0] not in features]
+            stray = [c for c in params[setting] if str(c).split("=", 1)[0] not in (*features, *FEATURES)]
             if stray:
-                raise ConfigError(f"estimator.{setting}: {stray[0]} is not among the model's features.")
+                raise ConfigError(f"estimator.{setting}: {stray[0]} is no feature of the model or the vocabulary.")
 
 
 def _fitting(estimator: Any, columns: pd.Index) -> dict[str, Any]:

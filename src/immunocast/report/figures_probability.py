@@ -73,7 +73,8 @@ def calibration(view: RunView, path: Path, title: str) -> tuple[str, str]:
         "Above: observed share of events in bins of predicted probability, with 95 % intervals; the grey diagonal is "
         f"perfect calibration. Below: number of patients by predicted probability, {text.event_label(view.endpoint)} "
         "upwards and the others downwards. A slope below 1 means that predictions are too extreme, an intercept "
-        "below 0 that they are too high on average. Rules with one cut-off give no probability and are left out."
+        "below 0 that they are too high on average. Rules with one cut-off have two probabilities only; their "
+        "numbers stand in the table."
     )
     described = _calibration_text(view, models[0]).replace("\n", ", ")
     return caption, f"Calibration plots of {len(models)} models. {view.label(models[0])}: {described}."

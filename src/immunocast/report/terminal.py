@@ -57,7 +57,7 @@ def print_results(
         console.print(escape(line), soft_wrap=True)
     warnings = view.warnings
     if len(warnings):
-        console.print(f"\n[yellow]{len(warnings)} warnings[/]", soft_wrap=True)
+        console.print(f"\n[yellow]{len(warnings)} warning{'s' if len(warnings) > 1 else ''}[/]", soft_wrap=True)
         for row in warnings.head(5).itertuples():
             where = f" {row.cohort_id}:" if isinstance(row.cohort_id, str) else ""
             console.print(escape(f"  {row.code}{where} {row.message}"), soft_wrap=True)

@@ -49,8 +49,11 @@ def _answer(view: RunView) -> str:
     if row is None or not text.is_number(row["estimate"]):
         return f"The AUROC of {name} could not be estimated: {text.estimate(row)}."
     span = text.interval(row["ci_low"], row["ci_high"])
-    covers = text.is_number(row["ci_low"]) and row["ci_low"] <= 0.5
-    tail = "; the interval reaches 0.5, so it may not discriminate at all" if covers else ""
+    tail = ""
+    if text.is_number(row["ci_high"]) and row["ci_high"] < 0.5:
+        tail = "; that is below 0.5: it ranks patients the wrong way round"
+    elif text.is_number(row["ci_low"]) and row["ci_low"] <= 0.5:
+        tail = "; the interval reaches 0.5, so it may not discriminate at all"
     value = text.number(row["estimate"]) + (f" (95 % interval {span})" if span else " (no interval)")
     return (
         f"{name} reaches an AUROC of {value} in {int(row['n']):,} patients, "
@@ -63,8 +66,12 @@ def calibration_sentence(view: RunView) -> str:
     slope = view.metric("calibration_slope", view.headline)
     intercept = view.metric("calibration_intercept", view.headline)
     brier = view.metric("brier", view.headline)
+    reversed_ = slope is not None and text.is_number(slope["ci_high"]) and slope["ci_high"] < 0
+    reading = (
+        ": higher predictions go with fewer events" if reversed_ else _reading(slope, 1, "too extreme", "too timid")
+    )
     parts = [
-        f"Calibration slope {text.estimate(slope, 2)}{_reading(slope, 1, 'too extreme', 'too timid')}",
+        f"Calibration slope {text.estimate(slope, 2)}{reading}",
         f"intercept {text.estimate(intercept, 2)}{_reading(intercept, 0, 'too high on average', 'too low on average')}",
         f"Brier score {text.estimate(brier)}",
     ]

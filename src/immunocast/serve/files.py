@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from immunocast.cohort.tabular import RefusedRow, read_patients
-from immunocast.errors import ConfigError, NotFoundError
+from immunocast.cohort.quality import looks_like_fraction
+from immunocast.cohort.tabular import RefusedRow, read_patients, unread_headers
+from immunocast.errors import ConfigError, DataError, NotFoundError, Problem
 from immunocast.models.bundle import load_bundle
 from immunocast.serve.score import SCORE_COLUMNS, score_patients
 from immunocast.store.runfolder import RunFolder
@@ -24,12 +25,14 @@ class FileScores:
     scores : a row a row of the file, in its order, with `SCORE_COLUMNS` and `source_row` (the header is row
         1); refused rows have the status "refused" and the reason.
     refused : what is wrong, one entry for each thing.
+    warnings : what should be looked at though rows were scored, as sentences.
     model : name of the model that scored.
     synthetic : True where the model learned from simulated patients only.
     """
 
     scores: pd.DataFrame
     refused: Sequence[RefusedRow]
+    warnings: Sequence[str]
     model: str
     synthetic: bool
 
@@ -57,7 +60,7 @@ def score_file(
         Where the file has none of the columns that the model can use.
     """
     if not file.is_file():
-        raise NotFoundError(f"There is no file {file}.")
+        raise NotFoundError(f"{file} is a folder." if file.is_dir() else f"There is no file {file}.")
     about = run.manifest()
     names = list(about.get("models", {}))
     name = model or about["headline_model"]
@@ -65,6 +68,16 @@ def score_file(
         raise NotFoundError(f"Run {run.path.name} has no model {name!r}. It has: {', '.join(names)}.")
     fitted = load_bundle(run.bundle_path(name, "final"))
     patients, refused, rows = read_patients(file, mapping, sheet=sheet)
+    fractions = [c for c in ("pdl1_tps", "pdl1_cps") if c in patients and looks_like_fraction(patients[c])]
+    if fractions:
+        raise DataError(
+            Problem(
+                f"all values of {fractions[0]} lie between 0 and 1, though its unit is percent",
+                f"If they are fractions, map the column with a unit: `{fractions[0]}: {{source: ..., unit: fraction}}`",
+                file.name,
+                column=fractions[0],
+            )
+        )
     if not len(patients) and not refused:
         raise ConfigError(f"{file.name} holds no patient.")
     if not any(c in patients for c in fitted.spec.inputs):
@@ -93,7 +106,22 @@ def score_file(
     )
     parts = [part for part in (scores, lost) if len(part)]
     both = pd.concat(parts, ignore_index=True).sort_values("source_row", ignore_index=True)
-    return FileScores(both, refused, name, bool(about["provenance"]["synthetic"]))
+    unread = [
+        f"column {header!r} of {file.name} is not in the vocabulary and was not read. {hint}".strip()
+        for header, hint in unread_headers(file, mapping, sheet)
+    ]
+    return FileScores(both, refused, unread, name, bool(about["provenance"]["synthetic"]))
+
+
+def merged(refused: Sequence[RefusedRow]) -> list[Problem]:
+    """The refused rows as problems of the file: the same mistake with the same value once, with all its rows."""
+    groups: dict[tuple[object, ...], list[RefusedRow]] = {}
+    for problem in refused:
+        groups.setdefault((problem.column, problem.message, problem.mend, problem.value), []).append(problem)
+    return [
+        Problem(p[0].message, p[0].mend, p[0].file, p[0].sheet, p[0].column, tuple(q.rows[0] for q in p), p[0].value)
+        for p in groups.values()
+    ]
 
 
 def _reason(problem: RefusedRow) -> str:

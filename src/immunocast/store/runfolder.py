@@ -165,13 +165,17 @@ def find_run(runs_dir: Path, run: str = "latest") -> RunFolder:
     """
     runs = list_runs(runs_dir)
     if not runs:
-        raise NotFoundError(f"There is no finished run in {runs_dir} yet. Make one with: make run")
+        raise NotFoundError(
+            f"There is no finished run in {runs_dir.absolute()}. Make one with: make run. Runs elsewhere are found "
+            "with --runs-dir, or IMMUNOCAST_RUNS."
+        )
     if run == "latest":
         return runs[-1]
     exact = [r for r in runs if r.path.name == run]
     found = exact or [r for r in runs if r.path.name.startswith(run)]
     if len(found) == 1:
         return found[0]
-    names = ", ".join(r.path.name for r in (found or runs)[-5:])
+    some = found or runs
+    names = ", ".join(r.path.name for r in some[-5:]) + (f" and {len(some) - 5} older" if len(some) > 5 else "")
     why = f"{len(found)} runs start with" if found else "There is no run"
     raise NotFoundError(f"{why} {run!r} in {runs_dir}. {'They are' if found else 'The latest are'}: {names}")

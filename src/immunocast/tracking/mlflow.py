@@ -107,10 +107,10 @@ class Tracker:
         return Path(self.uri.removeprefix("sqlite:///")) if self.uri.startswith("sqlite:///") else None
 
     def lock(self, name: str) -> contextlib.AbstractContextManager[None]:
-        """A lock that holds among the processes of this host."""
-        folder = self.database.parent if self.database else Path(tempfile.gettempdir())
+        """A lock that holds among the processes of this host; its file lies where temporary files do."""
+        folder = Path(tempfile.gettempdir()) / f"immunocast-locks-{os.getuid() if hasattr(os, 'getuid') else 0}"
         digest = hashlib.sha256(f"{self.uri} {name}".encode()).hexdigest()[:12]
-        return process.file_lock(folder / f".immunocast-{digest}.lock")
+        return process.file_lock(folder / f"{digest}.lock")
 
     @cached_property
     def client(self) -> MlflowClient:

@@ -64,7 +64,13 @@ def cross_predict(
         raise ConfigError("No model is configured: add one with +model@models.NAME=NAME.")
     known = y.notna().to_numpy()
     if not known.any():
-        raise ConfigError(f"No patient has a label for the endpoint {endpoint!r}: there is nothing to train on.")
+        raise ConfigError(
+            f"No patient has a label for the endpoint {endpoint!r}: there is nothing to train on. Response comes from "
+            "the column bor (CR, PR, SD, PD, NE) or responder (0/1): map or rename yours."
+        )
+    if y[known].nunique() < 2:
+        only = "all responded" if y[known].iloc[0] == 1 else "nobody responded"
+        raise ConfigError(f"All {int(known.sum())} labelled patients have one outcome ({only}): both are needed.")
     # before unlabelled patients go: one of them may be the link to a cohort that fitted a published model
     seen = {name: _seen_before(cohort, model.spec.trained_on)[known] for name, model in models.items()}
     cohort = cohort[known].reset_index(drop=True)

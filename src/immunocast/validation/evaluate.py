@@ -56,6 +56,9 @@ def evaluate(
     leaving them out would depend on an arbitrary limit. All other metrics are over all patients; the scaled Brier
     score is relative to each cohort's own prevalence. "pooled" is the AUROC over all patients, a secondary number.
 
+    Folds. AUROC and ROC curves rank patients of one fold only, since each fold has a fit of its own; AUPRC, whose
+    value depends on the number of events, takes the folds of a repeat together.
+
     Intervals, 95 %. AUROC: DeLong, on the logit scale, patients of a person added up. The others: percentile
     bootstrap of persons, stratified by cohort, the same resamples for all models. With under `min_events` events or
     non-events an estimate is null, and its note says "too small".

@@ -15,7 +15,7 @@ from immunocast.metrics import (
     net_benefit_treat_none,
     roc_points,
 )
-from immunocast.validation.evaluate_estimates import cohort_masks
+from immunocast.validation.evaluate_estimates import cohort_masks, rank_groups
 from immunocast.validation.evaluate_inputs import Panel, Scores, Settings
 
 #: Thresholds of decision curves: .01 to .80.
@@ -83,9 +83,11 @@ def _roc(panel: Panel, scores: Scores, strata: list[np.ndarray]) -> tuple[np.nda
         events = int(panel.y[rows].sum())
         n_pairs = events * (int(rows.sum()) - events)
         if n_pairs:
-            for p in scores.p[:, rows]:
-                curves.append(roc_points(panel.y[rows], p))
-                pairs.append(n_pairs)
+            y = panel.y[rows]
+            for p, fold in zip(scores.p[:, rows], scores.fold[:, rows], strict=True):
+                for group in rank_groups(y, fold):
+                    curves.append(roc_points(y[group], p[group]))
+                    pairs.append(int(y[group].sum()) * int((y[group] == 0).sum()))
     if len(curves) == 1 and len(curves[0][0]) <= len(ROC_GRID):
         return curves[0]
     heights = mean_roc(curves, pairs, ROC_GRID)

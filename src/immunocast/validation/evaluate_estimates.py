@@ -83,9 +83,47 @@ def masks_for(metric: Metric, panel: Panel, masks: list[np.ndarray]) -> list[np.
     return [rows for rows in masks if rows.any()]
 
 
-def combined_influence(panel: Panel, scores: Scores, masks: list[np.ndarray]) -> Influence:
+def combined_influence(
+    panel: Panel, scores: Scores, masks: list[np.ndarray], *, within_folds: bool = True
+) -> Influence:
     """Stratified AUROC over the cohorts; influences follow the masks' patients one after the other."""
-    return stratified([auroc_influence(panel.y[rows], scores.p[:, rows]) for rows in masks])
+    if not within_folds:
+        return stratified([auroc_influence(panel.y[rows], scores.p[:, rows]) for rows in masks])
+    return stratified([_ranked_within_folds(panel, scores, rows) for rows in masks])
+
+
+def _ranked_within_folds(panel: Panel, scores: Scores, rows: np.ndarray) -> Influence:
+    """AUROC over the pairs of one fold, averaged over repeats.
+
+    Each fold has a fit of its own. Ranking patients of different fits against each other rewards nothing that a
+    model does and pulls the AUROC down: a fit that left out many responders predicts lower for them all. A cut-off
+    rule would even lose its own AUROC. Folds with fewer than two of a class rank nobody; where no fold has two of
+    each, patients of all folds are ranked together.
+    """
+    y = panel.y[rows]
+    found = []
+    for p, fold in zip(scores.p[:, rows], scores.fold[:, rows], strict=True):
+        groups = rank_groups(y, fold)
+        parts = [auroc_influence(y[g], p[g]) for g in groups]
+        joined = stratified(parts)
+        values = np.zeros(len(y))
+        for group, part in zip(groups, parts, strict=True):
+            values[group] = part.values * part.n_pairs / joined.n_pairs
+        found.append((joined, values))
+    return Influence(
+        auroc=float(np.mean([joined.auroc for joined, _ in found])),
+        values=np.mean([values for _, values in found], axis=0),
+        n_pairs=round(np.mean([joined.n_pairs for joined, _ in found])),
+        n_disjoint=min(joined.n_disjoint for joined, _ in found),
+    )
+
+
+def rank_groups(y: np.ndarray, fold: np.ndarray) -> list[np.ndarray]:
+    """Masks of the patients who may be ranked against each other: those of one fold, if any fold is large enough."""
+    groups = [fold == k for k in np.unique(fold)]
+    events = [int(y[g].sum()) for g in groups]
+    enough = [g for g, m in zip(groups, events, strict=True) if min(m, int(g.sum()) - m) >= LEAST_FOR_RANKS]
+    return enough or [np.ones(len(y), dtype=bool)]
 
 
 def persons_of(panel: Panel, masks: list[np.ndarray]) -> np.ndarray:
@@ -108,7 +146,9 @@ def metric_rows(panel: Panel, scores: Scores, settings: Settings, store: Resampl
         used = masks_for(metric, panel, masks)
         row = _row(panel, scores, metric, threshold, "combined", used, everywhere, settings, store)
         rows.append(row | {"note": join_notes(row["note"], _cohort_notes(panel, scores, masks, metric))})
-    pooled = _row(panel, scores, METRICS["auroc"], None, "pooled", [scores.fair], everywhere, settings, store)
+    pooled = _row(
+        panel, scores, METRICS["auroc"], None, "pooled", [scores.fair], everywhere, settings, store, within_folds=False
+    )
     secondary = "secondary: ranks patients across cohorts, so response rates that differ between them count"
     rows.append(pooled | {"note": join_notes(pooled["note"], secondary)})
     return rows
@@ -124,6 +164,8 @@ def _row(
     candidates: np.ndarray,
     settings: Settings,
     store: Resampled,
+    *,
+    within_folds: bool = True,
 ) -> dict[str, Any]:
     used = np.any(masks, axis=0) if masks else np.zeros(len(panel.y), dtype=bool)
     row: dict[str, Any] = {
@@ -150,21 +192,19 @@ def _row(
     if not panel.enough(used, settings.min_events):
         return row | {"note": TOO_SMALL}
     if metric.name == "auroc":
-        return row | _by_delong(panel, scores, masks)
+        return row | _by_delong(panel, scores, masks, within_folds=within_folds)
     return row | _by_bootstrap(panel, scores, metric, threshold, masks, used, store)
 
 
-def _by_delong(panel: Panel, scores: Scores, masks: list[np.ndarray]) -> dict[str, Any]:
-    found = combined_influence(panel, scores, masks)
+def _by_delong(panel: Panel, scores: Scores, masks: list[np.ndarray], *, within_folds: bool) -> dict[str, Any]:
+    found = combined_influence(panel, scores, masks, within_folds=within_folds)
     variance = influence_variance(found.values, persons_of(panel, masks))
     low, high = auroc_interval(found, variance)
     note = ""
-    if variance == 0:
-        note = (
-            "conservative bound: every pair is ranked alike"
-            if found.auroc in (0.0, 1.0)
-            else "all predictions of a cohort are equal"
-        )
+    if variance == 0 and found.auroc in (0.0, 1.0):
+        note = "conservative bound: every pair is ranked alike"
+    elif variance == 0:  # nothing is ranked: an interval of width 0 would look like certainty
+        return {"estimate": found.auroc, "note": "all predictions of a cohort are equal: no interval"}
     return {
         "estimate": found.auroc,
         "ci_low": low,

@@ -57,6 +57,8 @@ class Scores:
     ----------
     model, recalibration : as in the predictions.
     p : (r, n) predictions of r repeats, NaN where the status is not FAIR.
+    fold : (r, n) code of the fold whose fit made the prediction; probabilities of different fits are ranked
+        against each other only where there is no other way.
     status : (n,) FAIR, ABSTAINED, IN_TRAINING or ABSENT. A patient is FAIR where every repeat of the model holds a
         prediction by a fit that has not seen the person.
     """
@@ -64,6 +66,7 @@ class Scores:
     model: str
     recalibration: str
     p: np.ndarray
+    fold: np.ndarray
     status: np.ndarray
 
     @property
@@ -150,6 +153,8 @@ def _scores(part: pd.DataFrame, model: str, recalibration: str, index: pd.Index)
     repeat, repeats = pd.factorize(part["repeat"], sort=True)
     p = np.full((len(repeats), len(index)), np.nan)
     p[repeat, row] = part["p_response"].to_numpy(dtype=float)
+    fold = np.full(p.shape, -1)
+    fold[repeat, row] = pd.factorize(part["fold"], sort=True)[0]
     n_rows = np.bincount(row, minlength=len(index))
     abstained = np.bincount(row, weights=part["abstained"].to_numpy(dtype=float), minlength=len(index)) > 0
     trained = np.bincount(row, weights=part["in_training"].to_numpy(dtype=float), minlength=len(index)) > 0
@@ -157,7 +162,7 @@ def _scores(part: pd.DataFrame, model: str, recalibration: str, index: pd.Index)
     status[abstained] = ABSTAINED
     status[trained] = IN_TRAINING
     p[:, status != FAIR] = np.nan
-    return Scores(model, recalibration, p, status)
+    return Scores(model, recalibration, p, fold, status)
 
 
 def _checked(predictions: pd.DataFrame) -> pd.DataFrame:
