@@ -23,6 +23,7 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
+    context_settings={"max_content_width": 110},
 )
 
 RunOption = Annotated[str, typer.Option("--run", help="Run id, its beginning, or 'latest'.")]

@@ -30,7 +30,8 @@ def test_an_empty_side_takes_the_rate_of_the_fold():
 
 def test_nobody_has_the_marker():
     model = MarkerCutoff("tmb_mut_mb", 10).fit(frame([np.nan, np.nan]), [1, 0])
-    assert (model.rate_below_, model.rate_above_) == (0.5, 0.5)
+    assert (model.rate_below_, model.rate_above_) == pytest.approx((0.5, 0.5), abs=2e-9)
+    assert model.rate_above_ > model.rate_below_
     assert np.isnan(model.predict_proba(frame([np.nan]))).all()
 
 
@@ -51,3 +52,16 @@ def test_label_and_scale():
     assert spec.label == "PD-L1 TPS >= 50 %"
     assert spec.required == ("pdl1_tps",)
     assert spec.output_scale == "probability"
+
+
+def test_a_rule_is_never_turned_round():
+    """The training fold says that marker-high patients respond less: the rule ranks as it says all the same."""
+    X = pd.DataFrame({"pdl1_tps": [0.0, 0, 0, 0, 60, 60, 60, 60, np.nan]})
+    y = [1, 1, 1, 0, 1, 0, 0, 0, 1]
+    model = MarkerCutoff("pdl1_tps", 50).fit(X, y)
+    assert (model.rate_below_, model.rate_above_) == pytest.approx((0.5, 0.5), abs=2e-9)
+    assert model.rate_above_ > model.rate_below_
+    everybody = MarkerCutoff("pdl1_tps", 50).fit(X.head(8), [1] * 8)
+    assert everybody.rate_above_ == 1.0 > everybody.rate_below_
+    nobody = MarkerCutoff("pdl1_tps", 50).fit(X.head(8), [0] * 8)
+    assert nobody.rate_above_ > nobody.rate_below_ == 0.0

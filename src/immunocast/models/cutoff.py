@@ -13,6 +13,9 @@ from immunocast.cohort.vocabulary import VOCABULARY
 from immunocast.errors import ConfigError
 from immunocast.models.spec import ModelSpec
 
+#: A difference of probabilities that orders patients and that no other number shows.
+HAIR = 1e-9
+
 
 class MarkerCutoff(ClassifierMixin, BaseEstimator):
     """Two groups, below a cut-off and from it on; the probability is the training fold's response rate there.
@@ -27,6 +30,13 @@ class MarkerCutoff(ClassifierMixin, BaseEstimator):
     ----------
     rate_below_, rate_above_ : response rate of the training fold on either side; on a side without any
         training patient, the rate of the whole fold.
+
+    Notes
+    -----
+    The rule's direction is fixed beforehand: at or above the cut-off is the better side. Where a training fold
+    contradicts it, or knows no difference, both sides take their common rate, the upper one by `HAIR` more, so that
+    the rule still ranks as it says. Turning it round would make another rule in each fold, whose AUROC under
+    cross-validation falls below the rule's own.
     """
 
     def __init__(self, marker: str, cutoff: float, source: str = ""):
@@ -58,6 +68,10 @@ class MarkerCutoff(ClassifierMixin, BaseEstimator):
         above, below = values >= self.cutoff, values < self.cutoff
         self.rate_above_ = float(y[above].mean() if above.any() else y.mean())
         self.rate_below_ = float(y[below].mean() if below.any() else y.mean())
+        if self.rate_above_ <= self.rate_below_:
+            measured = above | below
+            self.rate_above_ = min(float(y[measured].mean() if measured.any() else y.mean()) + HAIR, 1.0)
+            self.rate_below_ = self.rate_above_ - HAIR
         self.classes_ = np.array([0, 1])
         return self
 

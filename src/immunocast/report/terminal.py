@@ -49,7 +49,10 @@ def print_results(
     for i, column in enumerate(shown):
         table.add_column(_short(column), justify="left" if i == 0 else "right", no_wrap=True)
     for row in results[shown].itertuples(index=False):
-        table.add_row(*(escape(str(cell).replace(" to ", ", ")) for cell in row))
+        cells = [str(cell).replace(" to ", ", ") for cell in row]
+        # why there is no estimate is said once, under AUROC, and at length in the report
+        words = [i for i, c in enumerate(cells) if i > 1 and c and c[0].isalpha() and c != "reference"]
+        table.add_row(*("" if i in words[1:] else escape(c) for i, c in enumerate(cells)))
     console.print()
     console.print(table)
     console.print()

@@ -130,9 +130,14 @@ def estimate(row: Any, decimals: int = 3, column: str = "estimate", sign: bool =
     return number(row[column], decimals, sign) + (f" ({span})" if span else " (no interval)")
 
 
-def short_note(note: Any, width: int = 24) -> str:
-    """The first clause of a note where it fits into `width` letters, else ""; whole notes stand below tables."""
-    words = "" if note is None or pd.isna(note) else re.split(r"[;:(,]| - ", str(note), maxsplit=1)[0].strip()
+def short_note(note: Any, width: int = 28) -> str:
+    """The first clause of a note where it fits into `width` letters, else ""; whole notes stand below tables.
+
+    >>> short_note("A left out: abstained on every patient; B: 3 patients left out")
+    'abstained on every patient'
+    """
+    whole = "" if note is None or pd.isna(note) else re.sub(r"^[^;]*? left out: ", "", str(note))
+    words = re.split(r"[;:(,]| - ", whole, maxsplit=1)[0].strip()
     return words if len(words) <= width else ""
 
 

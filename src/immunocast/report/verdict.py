@@ -102,7 +102,8 @@ def comparison_sentence(view: RunView) -> tuple[str, str]:
     counts = f"on {int(row['n_common']):,} common patients ({int(row['n_lost']):,} left out)"
     if not text.is_number(row["difference"]):
         return (
-            f"{name} could not be compared with {reference} {counts}: {text.estimate(row, column='difference')}.",
+            f"{name} could not be compared with {reference} {counts}: "
+            f"{view.relabel(row['note']) or text.estimate(row, column='difference')}.",
             "none",
         )
     difference = f"difference in AUROC {text.estimate(row, column='difference', sign=True)}"
