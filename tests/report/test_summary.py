@@ -20,7 +20,7 @@ def test_summary_says_what_a_reviewer_needs_first(summary: str, toy_run: RunFold
     auroc = view.metric("auroc", "ridge")
     first = summary.splitlines()
     assert first[0].startswith("**SYNTHETIC DATA")
-    assert f"AUROC of {auroc['estimate']:.3f} (95 % interval {auroc['ci_low']:.3f} to" in first[2]
+    assert f"AUROC of {auroc['estimate']:.3f} (95 % interval {auroc['ci_low']:.3f} to" in first[0]
     assert "is not distinguishable from LORIS, routed: difference in AUROC +0.020" in summary
     assert "p = 0.310, on 240 common patients (44 left out)" in summary
     assert f"{view.counts['n']} patients in 3 cohorts, {view.counts['n_events']} events (ORR" in summary

@@ -48,7 +48,7 @@ def test_one_parent_and_a_child_a_model(run, tracker):
         child = tracker.client.get_run(run_id)
         assert child.data.tags["mlflow.parentRunId"] == published.run_id
         assert child.data.tags["synthetic"] == "true"
-        assert child.info.run_name == f"synthetic {model}"
+        assert child.info.run_name == model
         assert child.data.params["depth"] == "2"
         assert "auroc_ci_low" in child.data.metrics
 

@@ -75,9 +75,10 @@ def summary_markdown(run: RunFolder) -> str:
     view = RunView(run)
     said, counts = verdict(view), view.counts
     rate = "ORR" if view.endpoint == "response" else "event rate"
-    lines = [f"**{text.SYNTHETIC_BANNER}**", ""] if view.synthetic else []
-    lines += [
-        f"**{_md(said.answer)}**",
+    # one paragraph: what a tracker shows of a description before "more" is four lines
+    mark = "SYNTHETIC DATA, no patient exists. " if view.synthetic else ""
+    lines = [
+        f"**{mark}{_md(said.answer)}**",
         "",
         f"- {_md(said.comparison)}",
         f"- {_md(said.calibration)}",

@@ -18,7 +18,7 @@ from immunocast.tracking import records as rec
 from immunocast.tracking.mlflow import RunHandle, Tracker
 
 #: Tags by which a publication is found again, and by which it is known to be whole.
-KEY, STATE = "immunocast.publish_key", "immunocast.published"
+KEY, STATE = "publish_key", "published"
 #: Tag of a child run: "name/version" in the registry.
 VERSION = "immunocast.model_version"
 
@@ -51,8 +51,9 @@ class PublishedRun:
 def publish_key(run: RunFolder) -> str:
     """Identity of a publication: run id and digest of its digests."""
     digests = run.manifest().get("digests") or run.digests()
-    content = hashlib.sha256(json.dumps(digests, sort_keys=True).encode()).hexdigest()
-    return f"{run.run_id}:{content[:16]}"
+    content = json.dumps([run.run_id, digests], sort_keys=True)
+    # short: a page shows tags above the description, and few fit into a line
+    return hashlib.sha256(content.encode()).hexdigest()[:12]
 
 
 def publish(
@@ -147,7 +148,7 @@ def _fill_model(
     run: RunFolder, tracker: Tracker, key: str, model: str, parent: str, child: str | None
 ) -> tuple[str, str | None]:
     if child is None:
-        name = rec.display_name(run, model)
+        name = model  # short: the parent's name, the tag and the description say that a run is synthetic
         child = tracker.start(name, {KEY: key, "model": model, STATE: "started"}, parent).run_id
     else:
         tracker.resume(child)

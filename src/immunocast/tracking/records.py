@@ -271,14 +271,8 @@ def _manifest(run: RunFolder) -> dict[str, Any]:
 
 
 def _common_tags(run: RunFolder) -> Iterator[Tag]:
-    manifest = run.manifest()
     yield Tag("synthetic", "true" if is_synthetic(run) else "false")
     yield Tag("immunocast.run_id", run.run_id)
-    for key in ("endpoint", "scheme"):
-        if manifest.get(key):
-            yield Tag(key, str(manifest[key]))
-    if name := manifest.get("provenance", {}).get("name"):
-        yield Tag("cohort", str(name))
 
 
 def _with_banner(run: RunFolder, text: str) -> str:
