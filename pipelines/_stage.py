@@ -6,7 +6,6 @@ Exit codes: 0 done, 1 an override that Hydra refuses or a defect of immunocast, 
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -19,10 +18,6 @@ from rich.markup import escape
 from immunocast.config import check, conf_dir
 from immunocast.errors import ImmunocastError
 from immunocast.store.runfolder import RunFolder
-
-# nothing that users run reports home
-for _name in ("MLFLOW_DISABLE_TELEMETRY", "DO_NOT_TRACK", "DVC_NO_ANALYTICS"):
-    os.environ.setdefault(_name, "true")
 
 console = Console(stderr=True, highlight=False)
 

@@ -10,7 +10,8 @@ from immunocast.validation.evaluate import evaluate
 
 
 def run(cfg: DictConfig, work: RunFolder) -> None:
-    settings = frozen(cfg)["evaluation"]
+    frozen_cfg = frozen(cfg)
+    settings = frozen_cfg["evaluation"]
     result = evaluate(
         work.table("predictions"),
         references=settings["references"],
@@ -21,7 +22,7 @@ def run(cfg: DictConfig, work: RunFolder) -> None:
         engine=build(cfg.engine, "engine"),
     )
     found = check_performance(result.metrics, work.manifest()["provenance"]["synthetic"])
-    checks = to_checks_table(apply_waivers(found, frozen(cfg)["checks"]["waive"] or {}))
+    checks = to_checks_table(apply_waivers(found, frozen_cfg["checks"]["waive"]))
     for name in ("metrics", "comparisons", "curves"):
         work.write_table(name, getattr(result, name))
     work.write_table("model_checks", checks)

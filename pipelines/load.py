@@ -21,7 +21,7 @@ def run(cfg: DictConfig, work: RunFolder) -> None:
         endpoint=cfg.endpoint,
         features=list(inputs),
         linkage=settings["linkage"],
-        waive=settings["checks"]["waive"] or {},
+        waive=settings["checks"]["waive"],
     )
     work.write_table("cohort", prepared.cohort)
     work.write_table("checks", prepared.checks)

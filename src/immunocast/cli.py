@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from immunocast import __version__
-from immunocast.errors import ConfigError, DataError, ImmunocastError, NotFoundError
+from immunocast.errors import ConfigError, ImmunocastError, NotFoundError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -266,7 +266,7 @@ def main() -> None:
     """Entry point: users' mistakes become a message and an exit code."""
     try:
         app()
-    except (ConfigError, DataError, ImmunocastError) as error:
+    except ImmunocastError as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
     except BrokenPipeError:  # `immunocast sql ... | head`

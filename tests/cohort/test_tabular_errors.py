@@ -242,7 +242,7 @@ def test_several_sheets_without_a_choice(tmp_path):
     path = workbook(tmp_path / "a.xlsx", A=[HEADER, GOOD], B=[HEADER, GOOD])
     (problem,) = problems_of(path, columns=COLUMNS)
     assert "2 sheets: A, B" in problem.message
-    table, _, _ = read_patients(path, {"columns": COLUMNS}, sheet="B")
+    table, *_ = read_patients(path, {"columns": COLUMNS}, sheet="B")
     assert len(table) == 1
 
 
@@ -272,7 +272,7 @@ def test_sheets_of_something_else_than_a_workbook(tmp_path):
 def test_rows_are_refused_with_row_number_value_and_reason(tmp_path):
     rows = [GOOD, changed(ID="P2", TMB="OOR <", Sex=7), changed(ID="P3"), changed(ID="P3"), changed(ID=None)]
     path = write(tmp_path, "xlsx", [HEADER, *rows, changed(ID="P6", TMB="*5.88")])
-    table, refused, _ = read_patients(path, {"columns": COLUMNS}, cohort_id="clinic")
+    table, refused, *_ = read_patients(path, {"columns": COLUMNS}, cohort_id="clinic")
     assert table["patient_id"].tolist() == ["P1"]
     assert table["cohort_id"].tolist() == ["clinic"]
     frame = refused_frame(refused)
@@ -293,7 +293,7 @@ def test_strict_raises_for_any_row(tmp_path):
 def test_outcomes_may_be_absent_but_features_not(tmp_path):
     path = tmp_path / "a.csv"
     pd.DataFrame([GOOD], columns=HEADER).drop(columns=["Response", "OS"]).to_csv(path, index=False)
-    table, refused, _ = read_patients(path, {"columns": COLUMNS})
+    table, refused, *_ = read_patients(path, {"columns": COLUMNS})
     assert "responder" not in table
     assert refused == []
     pd.DataFrame([GOOD], columns=HEADER).drop(columns=["TMB"]).to_csv(path, index=False)
@@ -303,7 +303,7 @@ def test_outcomes_may_be_absent_but_features_not(tmp_path):
 
 def test_all_rows_refused_gives_an_empty_table(tmp_path):
     path = write(tmp_path, "csv", [HEADER, changed(TMB="x")])
-    table, refused, _ = read_patients(path, {"columns": COLUMNS})
+    table, refused, *_ = read_patients(path, {"columns": COLUMNS})
     assert len(table) == 0
     assert len(refused) == 1
     assert len(refused_frame([])) == 0

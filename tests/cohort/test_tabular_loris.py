@@ -169,7 +169,7 @@ def test_new_patients_in_the_workbook_s_layout(tmp_path):
     raw = read_raw_sheet(WORKBOOK, "Chowell_test").head(30).drop(columns=["Response", "OS_Event", "HED"])
     raw.to_csv(tmp_path / "new.csv", index=False)
     mapping = load_mapping("loris", REPOSITORY / "conf" / "cohort")
-    table, refused, _ = read_patients(tmp_path / "new.csv", mapping)
+    table, refused, *_ = read_patients(tmp_path / "new.csv", mapping)
     assert refused == []
     assert table["patient_id"].tolist() == [str(i) for i in range(1, 31)]
     assert set(table["cohort_id"]) == {"new"}

@@ -41,7 +41,7 @@ def prepare_cohort(
     endpoint: str,
     features: Sequence[str],
     linkage: Mapping[str, Any] | None,
-    waive: Mapping[str, str],
+    waive: Mapping[str, str] | None,
 ) -> PreparedCohort:
     """Link persons, label patients and check the data.
 

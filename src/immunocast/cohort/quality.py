@@ -103,10 +103,6 @@ def check_cohort(
     for cohort_id, part in cohort.groupby("cohort_id", sort=True):
         found += _check_one(str(cohort_id), part, y[part.index], present)
         found += _check_leaks(str(cohort_id), part, y[part.index], present)
-    if not any(f["code"].startswith("IC-LEAK") for f in found):
-        # many small cohorts: none is large enough for an alarm of its own
-        found += _check_leaks(None, cohort, y, present)
-    for cohort_id, part in cohort.groupby("cohort_id", sort=True):
         for column in (f for f in features if f not in part or part[f].isna().all()):
             found.append(
                 finding(
@@ -118,6 +114,9 @@ def check_cohort(
                     n=len(part),
                 )
             )
+    if cohort["cohort_id"].nunique() > 1 and not any(f["code"].startswith("IC-LEAK") for f in found):
+        # many small cohorts: none is large enough for an alarm of its own
+        found += _check_leaks(None, cohort, y, present)
     return found
 
 
@@ -137,11 +136,12 @@ def _check_one(cohort_id: str, part: pd.DataFrame, y: pd.Series, features: Seque
                 n=int(known.sum()),
             )
         )
+    fractions = given_as_fraction(part)
     for column in features:
         values = part[column]
         kind = VOCABULARY[column].kind
         measured = values.notna()
-        if VOCABULARY[column].high == 100 and VOCABULARY[column].block == "pdl1" and looks_like_fraction(values):
+        if column in fractions:
             found.append(
                 finding(
                     "IC-UNIT-001",
@@ -224,10 +224,14 @@ def _check_leaks(
     return found
 
 
-def looks_like_fraction(values: pd.Series) -> bool:
-    """Whether a percentage was given as a fraction: ten values or more, none above 1, some strictly between."""
-    known = values.dropna()
-    return len(known) >= 10 and bool(known.max() <= 1) and bool(((known > 0) & (known < 1)).any())
+def given_as_fraction(patients: pd.DataFrame) -> list[str]:
+    """PD-L1 percentages that look like fractions: ten values or more, none above 1, some strictly between."""
+    found = []
+    for column in ("pdl1_tps", "pdl1_cps"):
+        known = patients[column].dropna() if column in patients else pd.Series(dtype="float64")
+        if len(known) >= 10 and known.max() <= 1 and ((known > 0) & (known < 1)).any():
+            found.append(column)
+    return found
 
 
 def _most_common(values: pd.Series) -> tuple[float, float]:
@@ -294,19 +298,20 @@ def check_performance(metrics: pd.DataFrame, provenance_synthetic: bool) -> list
     return found
 
 
-def apply_waivers(found: Sequence[Mapping[str, Any]], waive: Mapping[str, str]) -> list[dict[str, Any]]:
+def apply_waivers(found: Sequence[Mapping[str, Any]], waive: Mapping[str, str] | None) -> list[dict[str, Any]]:
     """Mark findings as waived.
 
     Parameters
     ----------
     found : findings.
-    waive : code, or "code:column", or "code:cohort", -> the reason. A reason is required.
+    waive : code, or "code:column", or "code:cohort", -> the reason, which is required; None waives nothing.
 
     Raises
     ------
     ConfigError
         For an unknown code or an empty reason.
     """
+    waive = waive or {}
     known = set(re.findall(r"^(IC-[A-Z]+-[0-9]{3})", __doc__, flags=re.M))
     strange = [key for key in waive if key.split(":", 1)[0] not in known]
     if strange:

@@ -13,7 +13,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -197,8 +197,7 @@ class TabularCohort:
             )
             checks.append(check("IC-FILE-001", "warning", message, n=sum(len(t.frame) for t in tables)))
         for table in raw:
-            for header, hint in _unread(self._mapping, table):
-                message = f"column {header!r} is not in the vocabulary and was not read. {hint}".strip()
+            for message in _unread(self._mapping, table):
                 checks.append(check("IC-FILE-002", "warning", message, n=len(table.frame)))
         return checks + [c for t in tables for c in t.checks]
 
@@ -273,6 +272,23 @@ class RefusedRow(Problem):
     patient_id: str | None = None
 
 
+class NewPatients(NamedTuple):
+    """What `read_patients` returns.
+
+    Attributes
+    ----------
+    table : cohort table of the rows that can be used, in the file's order.
+    refused : one entry for each thing wrong in a row (`refused_frame` tabulates them).
+    rows : row numbers of the table's rows, as a spreadsheet shows them.
+    unread : what is said of columns that were passed over, a sentence each.
+    """
+
+    table: pd.DataFrame
+    refused: list[RefusedRow]
+    rows: list[int]
+    unread: list[str]
+
+
 def read_patients(
     file: Path,
     mapping: Mapping[str, Any],
@@ -280,7 +296,7 @@ def read_patients(
     cohort_id: str | None = None,
     strict: bool = False,
     sheet: str | None = None,
-) -> tuple[pd.DataFrame, list[RefusedRow], list[int]]:
+) -> NewPatients:
     """Read keys and features of one file of new patients, to be scored; other columns are not looked at.
 
     Parameters
@@ -291,12 +307,6 @@ def read_patients(
     cohort_id : id for all rows; None for the mapped column, or the file's name.
     strict : raise where any row has a problem, in place of refusing that row.
     sheet : title of the sheet; needed where a workbook has several.
-
-    Returns
-    -------
-    The cohort table of the rows that can be used, in the file's order; the refused rows, one entry for each
-    thing wrong in a row, with its row number as a spreadsheet shows it (`refused_frame` tabulates them); and
-    the row numbers of the table's rows.
 
     Raises
     ------
@@ -333,23 +343,18 @@ def read_patients(
     ]
     refused.sort(key=lambda r: r.rows)
     bad = np.isin(table.rows, [r.rows[0] for r in refused])
-    return to_cohort_table(frame[~bad]), refused, [int(r) for r in table.rows[~bad]]
+    rows = [int(r) for r in table.rows[~bad]]
+    return NewPatients(to_cohort_table(frame[~bad]), refused, rows, _unread(parsed, table, f" of {file.name}"))
 
 
-def _unread(mapping: ColumnMapping, table: RawTable) -> list[tuple[str, str]]:
-    """Headers that a mapping by the vocabulary's names passes over, each with a hint."""
+def _unread(mapping: ColumnMapping, table: RawTable, where: str = "") -> list[str]:
+    """What to say of the headers that a mapping by the vocabulary's names passes over, a sentence each."""
     if not mapping.vocabulary_names:
         return []  # a mapping that names its columns passes over the others on purpose
     used = {spec.source for spec in mapping.base.columns.values()} | set(table_columns(table))
     strange = [h for h in map(str, table.frame.columns) if h not in used and not h.startswith(UNNAMED)]
-    return [(header, did_you_mean(header, VOCABULARY)) for header in strange]
-
-
-def unread_headers(file: Path, mapping: Mapping[str, Any], sheet: str | None = None) -> list[tuple[str, str]]:
-    """Headers of a file of new patients that are not read, each with a hint ("" where there is none)."""
-    parsed = parse_mapping(mapping)
-    raw, _ = read_tables(file, [sheet] if sheet is not None else None, parsed.delimiter)
-    return [pair for table in raw[:1] for pair in _unread(parsed, table)]
+    said = "column {!r}{} is not in the vocabulary and was not read. {}"
+    return [said.format(header, where, did_you_mean(header, VOCABULARY)).strip() for header in strange]
 
 
 def _inputs_only(sheet: Sheet) -> Sheet:

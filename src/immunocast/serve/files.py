@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from immunocast.cohort.quality import looks_like_fraction
-from immunocast.cohort.tabular import RefusedRow, read_patients, unread_headers
+from immunocast.cohort.quality import given_as_fraction
+from immunocast.cohort.tabular import RefusedRow, read_patients
 from immunocast.errors import ConfigError, DataError, NotFoundError, Problem
 from immunocast.models.bundle import load_bundle
 from immunocast.serve.score import SCORE_COLUMNS, score_patients
@@ -67,9 +67,8 @@ def score_file(
     if name not in names:
         raise NotFoundError(f"Run {run.path.name} has no model {name!r}. It has: {', '.join(names)}.")
     fitted = load_bundle(run.bundle_path(name, "final"))
-    patients, refused, rows = read_patients(file, mapping, sheet=sheet)
-    fractions = [c for c in ("pdl1_tps", "pdl1_cps") if c in patients and looks_like_fraction(patients[c])]
-    if fractions:
+    patients, refused, rows, unread = read_patients(file, mapping, sheet=sheet)
+    if fractions := given_as_fraction(patients):
         raise DataError(
             Problem(
                 f"all values of {fractions[0]} lie between 0 and 1, though its unit is percent",
@@ -86,7 +85,7 @@ def score_file(
             "Name them as the vocabulary does, or give a --mapping."
         )
     scores = score_patients(patients, fitted, name, about["endpoint"])
-    scores.insert(0, "source_row", list(rows))
+    scores.insert(0, "source_row", rows)
     by_row: dict[int, list[RefusedRow]] = {}
     for problem in refused:
         by_row.setdefault(problem.rows[0], []).append(problem)
@@ -106,10 +105,6 @@ def score_file(
     )
     parts = [part for part in (scores, lost) if len(part)]
     both = pd.concat(parts, ignore_index=True).sort_values("source_row", ignore_index=True)
-    unread = [
-        f"column {header!r} of {file.name} is not in the vocabulary and was not read. {hint}".strip()
-        for header, hint in unread_headers(file, mapping, sheet)
-    ]
     return FileScores(both, refused, unread, name, bool(about["provenance"]["synthetic"]))
 
 
