@@ -15,7 +15,7 @@ from immunocast.cohort.vocabulary import MEASURED_SUFFIX, VOCABULARY, Column
 from immunocast.errors import ConfigError
 
 MAPPING_KEYS = ("columns", "vocabulary_names", "sheets", "missing_codes", "delimiter")
-READER_KEYS = ("name", "file", "data_dir", "sha256", "citation", "licence", "view", "cohorts", "notes")
+READER_KEYS = ("name", "file", "data_dir", "sha256", "citation", "licence", "view", "cohorts", "notes", "waive")
 _SPEC_KEYS = ("source", "value", "unit", "factor", "coding", "missing", "optional", "prefix_with_cohort")
 _SHEET_KEYS = ("cohort_id", "institution", "default", "absent", "columns", "corrections", "notes")
 _CORRECTION_KEYS = ("column", "drop", "unit", "imputed", "because")

@@ -37,12 +37,14 @@ class SheetTable:
     findings : problems of single rows, each with the source's header.
     checks : rows for the checks table.
     notes : sentences for the provenance.
+    sources : headers that the mapping names.
     """
 
     frame: pd.DataFrame
     rows: np.ndarray
     sheet: str | None
     file: str
+    sources: frozenset[str] = frozenset()
     fatal: list[Problem] = field(default_factory=list)
     findings: list[tuple[str, Finding]] = field(default_factory=list)
     checks: list[dict[str, Any]] = field(default_factory=list)
@@ -87,7 +89,8 @@ class _Standardiser:
     def __init__(self, raw: RawTable, sheet: Sheet, view: str, file: str, cohort_id: str, scoring: bool):
         self.raw, self.sheet, self.view = raw, sheet, view
         self.cohort_id, self.scoring = cohort_id, scoring
-        self.out = SheetTable(pd.DataFrame(), raw.rows, raw.sheet, file)
+        sources = frozenset(s.source for s in sheet.columns.values() if s.source)
+        self.out = SheetTable(pd.DataFrame(), raw.rows, raw.sheet, file, sources)
         self.columns: dict[str, pd.Series] = {}
         self.corrected: dict[str, int] = {}
         self.header_is_lost = False

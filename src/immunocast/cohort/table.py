@@ -43,14 +43,25 @@ class Provenance:
 class CohortTables:
     """What a reader returns.
 
-    `truth` is None for real cohorts; for synthetic ones it holds one row a patient (patient_id, p_response
-    and effects) and is kept away from models. `checks` has the columns of the checks table.
+    Attributes
+    ----------
+    cohort : the cohort table.
+    provenance : where it comes from.
+    truth : None for real cohorts; for synthetic ones one row a patient (patient_id, p_response and effects),
+        kept away from models.
+    checks : what the reader found, rows of the checks table.
+    waive : cohort id -> {check code, "code:column" or "code:cohort" -> reason}, as the cohort's configuration
+        states it; it concerns findings of that cohort only.
+    unmapped : the source's other columns as they stand there, one row for each of `cohort`, in the same order;
+        None where the source has none. Checks look at them, nothing stores them.
     """
 
     cohort: pd.DataFrame
     provenance: Provenance
     truth: pd.DataFrame | None = None
     checks: list[dict[str, Any]] = field(default_factory=list)
+    waive: dict[str, dict[str, str]] = field(default_factory=dict)
+    unmapped: pd.DataFrame | None = None
 
 
 def _pandera_column(column: Column) -> pa.Column:

@@ -60,6 +60,7 @@ class TabularCohort:
     missing_codes : further codes for missing values, beside empty, NA, N/A, #N/A, NaN, null and None.
     delimiter : of a text file; None for comma (.csv) or tab (.tsv, .txt).
     notes : caveats of the whole source.
+    waive : check code, "code:column" or "code:cohort" -> why the finding is no reason to stop, for this cohort.
 
     Raises
     ------
@@ -83,6 +84,7 @@ class TabularCohort:
         missing_codes: Sequence[Any] = (),
         delimiter: str | None = None,
         notes: Sequence[str] = (),
+        waive: Mapping[str, str] | None = None,
         **unknown: Any,
     ):
         for key in unknown:
@@ -106,6 +108,7 @@ class TabularCohort:
         self.missing_codes = missing_codes
         self.delimiter = delimiter
         self.notes = notes
+        self.waive = waive
         self._mapping = parse_mapping({key: getattr(self, key) for key in MAPPING_KEYS})
 
     @property
@@ -148,7 +151,9 @@ class TabularCohort:
         problems += [p for t in tables for p in t.problems] + _across(tables, path.name)
         if problems:
             raise DataError(problems)
-        cohort = self._selected(_combine(tables))
+        cohort = _combine(tables)
+        wanted_rows = self._selected(cohort)
+        cohort = cohort[wanted_rows]
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
         checks = self._checks(path, digest, raw, tables)
         notes = (*self.notes, *(note for t in tables for note in t.notes))
@@ -157,6 +162,8 @@ class TabularCohort:
             to_cohort_table(cohort),
             Provenance(name, False, source, digest, self.view, self.licence, notes),
             checks=checks,
+            waive={str(c): dict(self.waive) for c in cohort["cohort_id"].unique()} if self.waive else {},
+            unmapped=_unmapped(raw, tables)[wanted_rows.to_numpy()].reset_index(drop=True),
         )
 
     def _wanted(self, path: Path) -> list[Sheet]:
@@ -175,16 +182,16 @@ class TabularCohort:
                 raise ConfigError(f"cohort.cohorts: there is no cohort {wanted!r}. Cohorts: {listed}.")
         return list({s.title: s for s in (names[c] for c in self.cohorts)}.values())
 
-    def _selected(self, cohort: pd.DataFrame) -> pd.DataFrame:
-        """Rows of the wanted cohorts, where a column tells the cohort."""
+    def _selected(self, cohort: pd.DataFrame) -> pd.Series:
+        """Mask of the rows of the wanted cohorts, where a column tells the cohort."""
         if self.cohorts is None or self._mapping.sheets:
-            return cohort
+            return pd.Series(True, index=cohort.index)
         there = cohort["cohort_id"].unique()
         for wanted in self.cohorts:
             if wanted not in there:
                 listed = ", ".join(there)
                 raise ConfigError(f"cohort.cohorts: there is no cohort {wanted!r}. Cohorts: {listed}.")
-        return cohort[cohort["cohort_id"].isin(self.cohorts)]
+        return cohort["cohort_id"].isin(self.cohorts)
 
     def _checks(
         self, path: Path, digest: str, raw: Sequence[RawTable], tables: Sequence[SheetTable]
@@ -260,6 +267,12 @@ def _combine(tables: Sequence[SheetTable]) -> pd.DataFrame:
             parts.append(part.astype(dtype))
         combined[name] = pd.concat(parts, ignore_index=True)
     return pd.DataFrame(combined)
+
+
+def _unmapped(raw: Sequence[RawTable], tables: Sequence[SheetTable]) -> pd.DataFrame:
+    """The columns of all tables that no mapping names, as they stand in the file."""
+    left = [t.frame[[c for c in t.frame if c not in s.sources]] for t, s in zip(raw, tables, strict=True)]
+    return pd.concat(left, ignore_index=True)
 
 
 # -- new patients -------------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ from immunocast.errors import ConfigError
 #: A month is a twelfth of a Julian year, so that six months are 182.6 days everywhere.
 DAYS_PER_MONTH = 365.25 / 12
 
+_FRACTION = {"fraction": 1.0, "percent": 0.01, "%": 0.01}
 _SAME_COUNT = {"10^9/L": 1.0, "10^3/uL": 1.0, "K/uL": 1.0, "G/L": 1.0, "/uL": 1e-3}
 
 #: vocabulary unit -> unit of the source -> factor
@@ -17,13 +18,17 @@ _BY_UNIT: dict[str, dict[str, float]] = {
     "%": {"%": 1.0, "percent": 1.0, "fraction": 100.0},
     "g/dL": {"g/dL": 1.0, "g/L": 0.1},
     "mg/L": {"mg/L": 1.0, "mg/dL": 10.0},
+    "weeks": {"weeks": 1.0, "days": 1 / 7, "months": DAYS_PER_MONTH / 7},
+    "days": {"days": 1.0, "weeks": 7.0, "months": DAYS_PER_MONTH},
+    "mm": {"mm": 1.0, "cm": 10.0},
+    "pg/mL": {"pg/mL": 1.0, "ng/L": 1.0, "ng/mL": 1000.0},
     "10^9/L": _SAME_COUNT,
 }
 
 #: Columns whose units the vocabulary's unit does not tell. Haemoglobin: 1 mmol/L of the monomer
 #: (16,114 g/mol) is 1.6114 g/dL.
 _BY_COLUMN: dict[str, dict[str, float]] = {
-    "fcna": {"fraction": 1.0, "percent": 0.01, "%": 0.01},
+    **{name: _FRACTION for name in ("fcna", "clonal_fraction", "tumor_purity", "msaf")},
     "hemoglobin_g_dl": {"g/dL": 1.0, "g/L": 0.1, "mmol/L": 1.6114},
 }
 

@@ -47,6 +47,8 @@ class Column:
     categories : the allowed values of a category.
     block : the assay that yields it (features only).
     label : how figures and reports call it.
+    description : what the value says, in a sentence, for the data dictionary.
+    source : where the definition, a cut-off or the allowed range comes from.
     """
 
     name: str
@@ -58,6 +60,8 @@ class Column:
     high: float | None = None
     categories: tuple[str, ...] = ()
     block: Block = ""
+    description: str = ""
+    source: str = ""
 
 
 def _feature(name: str, kind: Kind, block: Block, label: str, **more) -> Column:
@@ -76,6 +80,9 @@ _COLUMNS = (
     Column("regimen", "text", "design", "Regimen"),
     Column("tmb_panel", "text", "design", "TMB panel"),
     Column("pdl1_assay", "category", "design", "PD-L1 assay", categories=("22C3", "28-8", "SP263", "SP142")),
+    # "on" where tissue or blood was taken after the treatment had begun: no baseline measurement
+    Column("biopsy_timing", "category", "design", "Sample taken", categories=("pre", "on")),
+    Column("histology", "text", "design", "Histology"),
     # PD-L1
     _feature("pdl1_tps", "number", "pdl1", "PD-L1 TPS", unit="%", low=0, high=100),
     _feature("pdl1_cps", "number", "pdl1", "PD-L1 CPS", low=0, high=100),
@@ -90,11 +97,21 @@ _COLUMNS = (
     _feature("hla_loh", "binary", "dna", "HLA loss of heterozygosity"),
     _feature("hed", "number", "dna", "HLA evolutionary divergence", low=0, high=30),
     _feature("neoantigen_mut_mb", "number", "dna", "Neoantigen burden", unit="1/Mb", low=0, high=5000),
+    _feature("clonal_fraction", "number", "dna", "Clonal share of mutations", low=0, high=1),
+    _feature("tumor_purity", "number", "dna", "Tumour purity", low=0, high=1),
+    _feature("msaf", "number", "dna", "Largest somatic allele frequency in blood", low=0, high=1),
+    _feature("ap_loss", "binary", "dna", "Antigen-presentation loss (B2M, JAK1/2)"),
+    _feature("egfr_mut", "binary", "dna", "EGFR mutation"),
+    _feature("kras_mut", "binary", "dna", "KRAS mutation"),
+    _feature("stk11_mut", "binary", "dna", "STK11 mutation"),
+    _feature("alk_fusion", "binary", "dna", "ALK fusion"),
     # RNA
     _feature("gep_score", "number", "rna", "T-cell-inflamed GEP"),
     _feature("cyt_score", "number", "rna", "Cytolytic activity"),
     _feature("ifng_score", "number", "rna", "IFN-gamma signature"),
     _feature("tgfb_score", "number", "rna", "TGF-beta signature"),
+    _feature("teff_score", "number", "rna", "T-effector signature"),
+    _feature("exhaustion_score", "number", "rna", "T-cell exhaustion signature"),
     _feature(
         "immune_phenotype",
         "category",
@@ -112,6 +129,16 @@ _COLUMNS = (
     _feature("crp_mg_l", "number", "blood", "CRP", unit="mg/L", low=0, high=1000),
     _feature("hemoglobin_g_dl", "number", "blood", "Haemoglobin", unit="g/dL", low=2, high=25),
     _feature("platelets_10e9_l", "number", "blood", "Platelets", unit="10^9/L", low=1, high=3000),
+    _feature("neutrophils_10e9_l", "number", "blood", "Neutrophils", unit="10^9/L", low=0, high=300),
+    _feature("lymphocytes_10e9_l", "number", "blood", "Lymphocytes", unit="10^9/L", low=0, high=500),
+    _feature("leukocytes_10e9_l", "number", "blood", "Leukocytes", unit="10^9/L", low=0, high=500),
+    _feature("il6_pg_ml", "number", "blood", "IL-6", unit="pg/mL", low=0, high=1_000_000),
+    _feature("il8_pg_ml", "number", "blood", "IL-8", unit="pg/mL", low=0, high=1_000_000),
+    _feature("il10_pg_ml", "number", "blood", "IL-10", unit="pg/mL", low=0, high=1_000_000),
+    _feature("ifng_pg_ml", "number", "blood", "IFN-gamma", unit="pg/mL", low=0, high=1_000_000),
+    _feature("tnf_pg_ml", "number", "blood", "TNF-alpha", unit="pg/mL", low=0, high=1_000_000),
+    _feature("cxcl9_pg_ml", "number", "blood", "CXCL9 (MIG)", unit="pg/mL", low=0, high=1_000_000),
+    _feature("cxcl10_pg_ml", "number", "blood", "CXCL10 (IP-10)", unit="pg/mL", low=0, high=1_000_000),
     # clinical
     _feature("tumor_type", "category", "clinical", "Tumour type", categories=TUMOR_TYPES),
     # "I-III" where a source only tells metastatic from not
@@ -133,13 +160,24 @@ _COLUMNS = (
     _feature("smoker", "binary", "clinical", "Ever smoked"),
     _feature("pack_years", "number", "clinical", "Pack-years", low=0, high=400),
     _feature("antibiotics_60d", "binary", "clinical", "Antibiotics within 60 days"),
+    _feature("metastatic_sites", "integer", "clinical", "Metastatic sites", low=0, high=40),
+    _feature("liver_metastasis", "binary", "clinical", "Liver metastasis"),
+    _feature("tumor_burden_mm", "number", "clinical", "Sum of longest diameters", unit="mm", low=0, high=2000),
     # outcomes
     Column("bor", "category", "outcome", "Best overall response", categories=("CR", "PR", "SD", "PD", "NE")),
     Column("responder", "binary", "outcome", "Objective response (CR/PR)"),
+    Column("dcb", "binary", "outcome", "Durable clinical benefit, as the source gives it"),
+    Column("depth_pct", "number", "outcome", "Best change of the sum of diameters", unit="%", low=-100, high=1000),
     Column("pfs_months", "number", "outcome", "PFS", unit="months", low=0, high=400),
     Column("pfs_event", "binary", "outcome", "PFS event"),
     Column("os_months", "number", "outcome", "OS", unit="months", low=0, high=400),
     Column("os_event", "binary", "outcome", "OS event"),
+    Column("exposure_weeks", "number", "outcome", "Time on treatment", unit="weeks", low=0, high=1800),
+    # irAE come after treatment has begun: an outcome, never a baseline feature
+    Column("irae", "binary", "outcome", "Immune-related adverse event, any grade"),
+    Column("irae_grade", "integer", "outcome", "Worst grade of an immune-related adverse event", low=0, high=5),
+    Column("irae_organ", "text", "outcome", "Organ of the immune-related adverse event"),
+    Column("irae_onset_days", "number", "outcome", "Onset of the irAE", unit="days", low=0, high=8000),
 )
 
 VOCABULARY: dict[str, Column] = {c.name: c for c in _COLUMNS}

@@ -1,0 +1,5 @@
+"""`python -m immunocast.cli`."""
+
+from immunocast.cli import main
+
+main()

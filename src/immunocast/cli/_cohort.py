@@ -1,0 +1,60 @@
+"""The cohort that a command is asked about: a file, or `cohort=NAME` and other settings as the pipeline takes them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from immunocast.errors import ConfigError, NotFoundError
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+    from immunocast.cohort.table import CohortTables
+
+
+def is_setting(word: str) -> bool:
+    """Whether a word of the command line is a setting (KEY=VALUE) and not a file."""
+    return "=" in word and not Path(word).exists()
+
+
+def compose(words: Sequence[str], mapping: str | None = None) -> DictConfig:
+    """Compose the configuration from FILE or `cohort=...`, and further settings.
+
+    Parameters
+    ----------
+    words : at most one file, and any KEY=VALUE, e.g. ["patients.csv"], ["cohort=loris", "endpoint=dcb"].
+    mapping : name of a cohort configuration that maps the file's columns; None for the vocabulary's names.
+
+    Raises
+    ------
+    ConfigError
+        For more than one file, a file together with `cohort=`, and settings that do not exist.
+    NotFoundError
+        Where the file is not there.
+    """
+    from immunocast.config import check, load_config
+
+    settings = [w for w in words if is_setting(w)]
+    files = [w for w in words if not is_setting(w)]
+    if len(files) > 1:
+        raise ConfigError(f"One file at a time: {', '.join(files)}.")
+    if files:
+        if any(s.split("=", 1)[0] == "cohort" for s in settings):
+            raise ConfigError("Give a file or cohort=NAME, not both; to map a file's columns use --mapping NAME.")
+        path = Path(files[0]).expanduser().absolute()
+        if not path.exists():
+            raise NotFoundError(f"There is no file {files[0]}. For a known cohort write cohort={files[0]}.")
+        settings = [f"cohort={mapping or 'csv'}", f"cohort.file='{path}'", *settings]
+    cfg = load_config(settings)
+    check(cfg)
+    return cfg
+
+
+def load(cfg: DictConfig) -> CohortTables:
+    """Read the configured cohort."""
+    from immunocast.config import build
+
+    reader: Any = build(cfg.cohort, "cohort")
+    return reader.load()

@@ -1,0 +1,62 @@
+"""The command `score`: probabilities for new patients."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from immunocast.cli._common import RunOption, RunsDir, app, find_run
+from immunocast.errors import ConfigError, NotFoundError
+
+
+@app.command()
+def score(
+    file: Annotated[Path, typer.Argument(help="Table of new patients: CSV, Parquet or XLSX.")],
+    mapping: Annotated[
+        str, typer.Option(help="Cohort configuration (name or YAML file) that maps the columns.")
+    ] = "csv",
+    run: RunOption = "latest",
+    model: Annotated[str | None, typer.Option(help="Model; the run's headline model by default.")] = None,
+    sheet: Annotated[str | None, typer.Option(help="Sheet of a workbook with several.")] = None,
+    out: Annotated[Path | None, typer.Option(help="CSV to write; beside FILE, as NAME.scores.csv, by default.")] = None,
+    runs_dir: RunsDir = Path("runs"),
+) -> None:
+    """Score new patients: p_response, the assays that it rested on, and who was refused and why.
+
+    Exit code 0 where every row was scored, 4 where some were refused or abstained (the file says which).
+    """
+    from immunocast.cohort.mapping_files import load_mapping
+    from immunocast.config import conf_dir
+    from immunocast.serve.files import merged, score_file
+
+    folder = find_run(run, runs_dir)
+    target = out or file.with_name(f"{file.stem}.scores.csv")
+    _check_target(target, file)
+    result = score_file(file, load_mapping(mapping, conf_dir() / "cohort"), folder, model, sheet=sheet)
+    result.scores.to_csv(target, index=False)
+    counts = result.scores["status"].value_counts()
+    print(
+        f"{result.model} of run {folder.path.name}{'  SYNTHETIC COHORT' if result.synthetic else ''}\n"
+        + ", ".join(f"{counts.get(s, 0)} {s}" for s in ("scored", "abstained", "refused"))
+        + f": {target}"
+    )
+    reasons = result.scores.loc[result.scores["status"] == "abstained", "reason"].value_counts()
+    for line in (*(f"abstained on {n}: {reason}" for reason, n in reasons.items()), *result.warnings):
+        print(f"  {line}", file=sys.stderr)
+    for problem in merged(result.refused):
+        print(f"  refused: {problem}", file=sys.stderr)
+    if counts.get("scored", 0) < len(result.scores):
+        raise typer.Exit(4)
+
+
+def _check_target(target: Path, file: Path) -> None:
+    """Refuse a place where scores cannot or must not be written, before any work is done."""
+    if target.exists() and file.exists() and target.samefile(file):
+        raise ConfigError(f"--out {target} is the file of the patients: it would be overwritten. Name another file.")
+    if target.is_dir():
+        raise ConfigError(f"--out {target} is a folder. Name a file in it, e.g. {target / 'scores.csv'}.")
+    if not target.parent.is_dir():
+        raise NotFoundError(f"--out {target}: there is no folder {target.parent}. Make it first.")
