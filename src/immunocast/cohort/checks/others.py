@@ -1,0 +1,154 @@
+"""Checks of size, views and results; and the register's entries of what readers, linkage and configurations tell."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pandas as pd
+
+from immunocast.cohort.checks.findings import Part, finding
+from immunocast.cohort.checks.registry import Check, register
+from immunocast.cohort.checks.stats import MIN_CLASS
+
+register(
+    [
+        Check(
+            "IC-VIEW-001", "error", "the as-published view serves reproduction, not training",
+            "The cohort was read with imputed constants and other published corrections undone.",
+            "Models would learn imputed values.",
+            "Train on `cohort.view=analysis`.",
+            "`view: as_published`.",
+        ),
+        Check(
+            "IC-EVENTS-001", "warning", "a cohort has too few events for estimates of its own",
+            "Under 10 patients with or without the endpoint.",
+            "No estimate of this cohort alone would mean anything; it still counts in combined ones.",
+            "Nothing; or pool it with a cohort of the same kind.",
+            "Fewer than 10 events or 10 non-events of the endpoint.",
+        ),
+        Check(
+            "IC-LINK-001", "warning", "patients of different cohorts are the same person",
+            "The same human being appears in two cohorts under two ids.",
+            "Without the link a patient would stand on both sides of a split.",
+            "Nothing: linked patients share a `person_id`, and every splitter groups by it.",
+            "See the linkage (`conf/config.yaml`, section linkage).",
+        ),
+        Check(
+            "IC-FILE-001", "warning", "the file is not the one that the configuration was written for",
+            "The digest differs from the one in the configuration.",
+            "Corrections and codings may not fit it.",
+            "Look at what changed, then update `sha256`.",
+            "SHA-256 of the file.",
+        ),
+        Check(
+            "IC-FILE-002", "warning", "a column of the file is not in the vocabulary and was not read",
+            "A header is close to none of the vocabulary's names.",
+            "A misspelt marker would be missing without a word.",
+            "Rename or map it.",
+            "Files that are read by the vocabulary's names.",
+        ),
+        Check(
+            "IC-FILE-003", "info", "an optional column of the mapping is absent from the file",
+            "The mapping allows for it.",
+            "The column is missing for these patients.",
+            "Nothing, if it was not collected.",
+            "`optional: true` and no such header.",
+        ),
+        Check(
+            "IC-FILE-004", "warning", "a correction of the mapping concerns nobody",
+            "The values that it would correct are not there.",
+            "The file is not the one that the correction was written for.",
+            "Remove the correction, or look at the file.",
+            "A correction that matched no value.",
+        ),
+        Check(
+            "IC-FILE-005", "error", "cells that could not be read",
+            "The reader refuses the file: text among numbers, unknown categories, values outside of the allowed range, double ids.",
+            "A run would stop here.",
+            "Mend the cells, or declare codes and units in the mapping.",
+            "`immunocast check` goes on without these cells to show all other findings, too.",
+        ),
+        Check(
+            "IC-FILE-006", "info", "the mapping was inferred",
+            "The file carries no names of the vocabulary; columns were placed by `immunocast map`'s rules.",
+            "A column may be something else than was inferred.",
+            "Write the mapping down and correct it: `immunocast map FILE`.",
+            "`immunocast check FILE` without `--mapping`.",
+        ),
+        Check(
+            "IC-NOTE-001", "info", "a correction or caveat that the cohort configuration states",
+            "What the configuration's author found in the source.",
+            "For the record.",
+            "Nothing.",
+            "`notes` and `corrections` of the configuration.",
+        ),
+        Check(
+            "IC-PERF-001", "error", "a model on real patients is too good to be true",
+            "An external AUROC that nobody has reached on such cohorts.",
+            "That is a leak until shown otherwise.",
+            "Look for columns that carry the outcome, and for patients on both sides.",
+            "AUROC of .80 or more with a lower limit of .90 or more, real cohorts only.",
+        ),
+        Check(
+            "IC-PERF-002", "warning", "a model on real patients is better than the field has seen",
+            "An external AUROC above .80.",
+            "As for IC-PERF-001.",
+            "As for IC-PERF-001.",
+            "AUROC of .80 or more, real cohorts only.",
+        ),
+    ]
+)  # fmt: skip
+
+
+def check_events(part: Part) -> Iterator[dict[str, Any]]:
+    """Whether a cohort has enough patients with and without the endpoint."""
+    outcome = part.y.dropna()
+    events, others = int(outcome.sum()), int((1 - outcome).sum())
+    if min(events, others) < MIN_CLASS:
+        words = (
+            f"{events} responders and {others} non-responders: under {MIN_CLASS} of a kind, "
+            "this cohort gets no estimates of its own."
+        )
+        yield part.found("IC-EVENTS-001", words, n=len(outcome))
+
+
+def check_links(links: pd.DataFrame) -> list[dict[str, Any]]:
+    """Findings on persons who appear in two cohorts, a row a pair of cohorts."""
+    if links.empty:
+        return []
+    return [
+        finding(
+            "IC-LINK-001",
+            "warning",
+            f"{len(part)} patients of {a} are patients of {b} under other ids (same sex, tumour type, age, TMB and "
+            "copy-number fraction). They are one person each: never on both sides of a split.",
+            cohort_id=str(a),
+            n=len(part),
+            rows=part["patient_id"],
+        )
+        for (a, b), part in links.groupby(["cohort_id", "linked_cohort_id"], sort=True)
+    ]
+
+
+def check_performance(metrics: pd.DataFrame, provenance_synthetic: bool) -> list[dict[str, Any]]:
+    """Findings on metrics of real cohorts that are too good: external AUROC above .80 has not been seen yet."""
+    if provenance_synthetic:
+        return []
+    rows = metrics[(metrics["metric"] == "auroc") & (metrics["subgroup"] == "all")].dropna(subset=["estimate"])
+    found = []
+    for row in rows.to_dict("records"):
+        if row["estimate"] < 0.80 or row["cohort_id"] == "pooled":
+            continue
+        serious = row["ci_low"] >= 0.90
+        found.append(
+            finding(
+                "IC-PERF-001" if serious else "IC-PERF-002",
+                "error" if serious else "warning",
+                f"{row['model']} reaches AUROC {row['estimate']:.2f} ({row['ci_low']:.2f} to {row['ci_high']:.2f}). "
+                + ("That is a leak until shown otherwise." if serious else "Above .80 look for a leak first."),
+                cohort_id=row["cohort_id"],
+                n=row["n"],
+            )
+        )
+    return found
