@@ -5,6 +5,7 @@ resolution of the column (its decimals), times the column's own habit of heaping
 lattice of counts over a panel size make *many* values heavier than their surroundings, an imputed constant makes
 few. The habit is the fourth largest ratio of observed (lower 95 % limit) to expected over all other values, so
 up to three imputed constants can't hide each other. Poisson tail, corrected for the number of distinct values.
+Where a column heaps, an atom must be twice as heavy as that.
 """
 
 from __future__ import annotations
@@ -19,10 +20,14 @@ from immunocast.cohort.checks.stats import decimals
 ALPHA = 1e-3
 MIN_ROWS = 5
 MIN_SHARE = 0.02
-MIN_RATIO = 1.3
+#: At the ends fewer patients tell: a tail is thin.
+MIN_EDGE_ROWS = 4
+MIN_EDGE_SHARE = 0.004
 MIN_DISTINCT = 15
 MAX_CANDIDATES = 30
-_MASKED = 3
+#: How far an atom must exceed what is expected, without and with a habit of heaping in the column.
+MIN_RATIO = 1.3
+MIN_RATIO_HEAPED = 2.0
 
 
 @dataclass(frozen=True)
@@ -43,35 +48,43 @@ class Atom:
     at: str
 
 
-def find_atoms(values: np.ndarray) -> list[Atom]:
+def find_atoms(values: np.ndarray, *, masked: int = 3, habit: float = 1.0, n_tests: int = 1) -> list[Atom]:
     """Atoms of one column.
 
     Parameters
     ----------
     values : (n,) known values, in any order.
+    masked : how many of the heaviest values may be imputed ones and tell nothing of the column's habit.
+    habit : habit of heaping of a larger column that these values are part of.
+    n_tests : number of groups that are looked at, for the correction of p.
 
     Returns
     -------
     Atoms, the heaviest first; none where the column has fewer than `MIN_DISTINCT` distinct values (classes, bins).
     """
     levels, counts = np.unique(values, return_counts=True)
-    n = len(values)
+    n, last = len(values), len(levels) - 1
     if len(levels) < MIN_DISTINCT or n < 20:
         return []
-    enough = np.flatnonzero(counts >= max(MIN_ROWS, MIN_SHARE * n))
-    heavy = enough[np.argsort(-counts[enough], kind="stable")][:MAX_CANDIDATES]
-    if not len(heavy):
-        return []
+    enough = counts >= max(MIN_ROWS, MIN_SHARE * n)
+    edge = max(MIN_EDGE_ROWS, MIN_EDGE_SHARE * n)
+    enough[[0, last]] = counts[[0, last]] >= edge
+    heavy = np.flatnonzero(enough)
+    heavy = heavy[np.argsort(-counts[heavy], kind="stable")]
+    inside = heavy[(heavy > 0) & (heavy < last)][:MAX_CANDIDATES]
     step = _step(levels, counts)
     found = []
-    for place in heavy:
+    for place in sorted({*inside, *(heavy[(heavy == 0) | (heavy == last)])}, key=lambda i: (-counts[i], i)):
         k = int(counts[place])
-        others = np.delete(levels, place), np.delete(counts, place), np.delete(step, place)
-        expected = _expected(float(levels[place]), float(step[place]), *others)
-        p = poisson.sf(k - 1, expected) * len(levels)
-        if p < ALPHA and k - expected >= max(MIN_ROWS, MIN_SHARE * n) and k >= MIN_RATIO * expected:
-            at = "bottom" if place == 0 else "top" if place == len(levels) - 1 else "inside"
-            found.append(Atom(float(levels[place]), k, expected, at))
+        rest = np.arange(len(levels)) != place
+        expected = _expected(float(levels[place]), float(step[place]), levels[rest], counts[rest])
+        heaping = max(habit, _habit(levels[rest], counts[rest], step[rest], masked))
+        p = poisson.sf(k - 1, expected * heaping) * len(levels) * n_tests
+        least = max(MIN_ROWS, MIN_SHARE * n) if 0 < place < last else edge
+        ratio = MIN_RATIO if heaping < 1.5 else MIN_RATIO_HEAPED
+        if p < ALPHA and k - expected * heaping >= 0.8 * least and k >= ratio * expected * heaping:
+            at = "bottom" if place == 0 else "top" if place == last else "inside"
+            found.append(Atom(float(levels[place]), k, expected * heaping, at))
     return found
 
 
@@ -83,26 +96,50 @@ def _step(levels: np.ndarray, counts: np.ndarray) -> np.ndarray:
     return 10.0 ** -np.maximum(d, usual)
 
 
-def _expected(value: float, step: float, levels: np.ndarray, counts: np.ndarray, steps: np.ndarray) -> float:
-    """Patients to be expected at `value`, from all other values."""
+def habit_of_heaping(values: np.ndarray, masked: int = 3) -> float:
+    """How much heavier than its surroundings a column's values are by habit: 1 for a smooth column."""
+    levels, counts = np.unique(values, return_counts=True)
+    return _habit(levels, counts, _step(levels, counts), masked) if len(levels) >= MIN_DISTINCT else 1.0
+
+
+def _beside(
+    at: np.ndarray, left: np.ndarray, right: np.ndarray, cell: np.ndarray, levels: np.ndarray, counts: np.ndarray
+) -> np.ndarray:
+    """Patients per unit beside each place: at least a twentieth of all, ten, and two levels on each side.
+
+    `left` and `right` are the levels that belong to the place itself, which are not counted.
+    """
     rows = int(counts.sum())
     half = max(10, rows // 20)
     below = np.concatenate([[0], np.cumsum(counts)])  # patients below each level
+    low = np.searchsorted(below[1:], np.maximum(below[left] - half, 0), side="right")
+    low = np.clip(np.minimum(low, left - 2), 0, len(levels) - 1)
+    high = np.searchsorted(below[1:], np.minimum(below[right] + half, rows - 1), side="right")
+    high = np.clip(np.maximum(high, right + 1), 0, len(levels) - 1)
+    own = below[right] - below[left]
+    # of the width, the place's own cell holds nobody that is counted
+    width = np.maximum(levels[high], at) - np.minimum(levels[low], at)
+    return (below[high + 1] - below[low] - own) / np.maximum(width, cell)
 
-    def density(at: np.ndarray) -> np.ndarray:
-        """Patients per unit around each place, over the `half` nearest on each side."""
-        rank = below[np.searchsorted(levels, at)]
-        low = np.searchsorted(below[1:], np.maximum(rank - half, 0), side="right")
-        high = np.searchsorted(below[1:], np.minimum(rank + half, rows - 1), side="right")
-        inside = below[high + 1] - below[low]
-        return inside / (levels[high] - levels[low] + step)
 
-    natural = density(levels) * steps
-    inner = counts[1:-1] if len(levels) > 2 else counts
-    at_least = chi2.ppf(0.05, 2 * inner) / 2
-    ratio = np.sort(at_least / natural[1:-1] if len(levels) > 2 else at_least / natural)
-    habit = max(1.0, float(ratio[-1 - _MASKED]) if len(ratio) > _MASKED else 1.0)
-    return float(density(np.array([value]))[0] * step * habit)
+def _expected(value: float, step: float, levels: np.ndarray, counts: np.ndarray) -> float:
+    """Patients to be expected at `value` from the density of all other values, without heaping."""
+    here = np.searchsorted(levels, [value])
+    return float(_beside(np.array([value]), here, here, np.array([step]), levels, counts)[0] * step)
+
+
+def _habit(levels: np.ndarray, counts: np.ndarray, steps: np.ndarray, masked: int) -> float:
+    place = np.arange(len(levels))
+    natural = (_beside(levels, place, place + 1, steps, levels, counts) * steps)[1:-1]
+    inner = counts[1:-1]
+    heaped = inner >= 3
+    ratio = np.sort(inner[heaped] / np.maximum(natural[heaped], 1e-9) * _shrink(inner[heaped]))
+    return max(1.0, float(ratio[-1 - masked])) if len(ratio) > masked else 1.0
+
+
+def _shrink(counts: np.ndarray) -> np.ndarray:
+    """Lower 95 % Poisson limit over the count: few patients on a value are no habit."""
+    return chi2.ppf(0.05, 2 * counts) / 2 / counts
 
 
 def repeated_fine_values(values: np.ndarray) -> np.ndarray:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from immunocast.cohort.checks.atoms import Atom, find_atoms, repeated_fine_values
+from immunocast.cohort.checks.atoms import Atom, find_atoms, habit_of_heaping, repeated_fine_values
 from immunocast.cohort.checks.findings import Part
 from immunocast.cohort.checks.registry import Check, register
 from immunocast.cohort.checks.usual import ZERO_IS_NATURAL
@@ -77,6 +77,9 @@ register(
     ]
 )  # fmt: skip
 
+#: Numbers that people estimate and write down in round figures: 50 and 80 % are heavy by habit.
+DIGIT_PREFERENCE = frozenset({"pdl1_tps", "pdl1_cps", "pack_years", "tumor_burden_mm", "age_years"})
+MIN_GROUP_ROWS = 8
 _CODES = (99.0, 888.0, 999.0, 8888.0, 9999.0, 99999.0)
 
 
@@ -153,7 +156,7 @@ def imputed_values(part: Part) -> Iterator[Imputed]:
             )
             yield Imputed("IC-CONST-003", column, mask, words)
             values = np.where(mask, np.nan, values)
-        atoms = [a for a in _atoms_of_all_and_groups(part, values) if not _natural(column, a[1].value)]
+        atoms = [a for a in _atoms_of_all_and_groups(part, column, values) if not _natural(column, a[1].value)]
         if atoms:
             mask = np.zeros(len(values), dtype=bool)
             for group, atom in atoms:
@@ -161,17 +164,22 @@ def imputed_values(part: Part) -> Iterator[Imputed]:
             yield Imputed("IC-CONST-002", column, mask, _atom_words(column, [a for _, a in atoms], mask, n))
 
 
-def _atoms_of_all_and_groups(part: Part, values: np.ndarray) -> list[tuple[np.ndarray, Atom]]:
-    everyone = np.ones(len(values), dtype=bool)
-    found = [(everyone, a) for a in find_atoms(values[~np.isnan(values)]) if a.at == "inside"]
+def _atoms_of_all_and_groups(part: Part, column: str, values: np.ndarray) -> list[tuple[np.ndarray, Atom]]:
+    everyone = ~np.isnan(values)
+    masked = 0 if column in DIGIT_PREFERENCE else 3
+    found = [(everyone, a) for a in find_atoms(values[everyone], masked=masked) if a.at == "inside"]
     if found:
         return found
     types = part.text("tumor_type")
-    for name in sorted(types.dropna().unique()):
-        group = (types == name).to_numpy(dtype=bool)
-        known = values[group & ~np.isnan(values)]
-        if 40 <= len(known) < (~np.isnan(values)).sum():
-            found += [(group, a) for a in find_atoms(known) if a.at == "inside"]
+    groups = [(types == name).to_numpy(dtype=bool) & everyone for name in sorted(types.dropna().unique())]
+    groups = [g for g in groups if 40 <= g.sum() < everyone.sum()]
+    habit = habit_of_heaping(values[everyone], masked) if groups else 1.0
+    for group in groups:
+        atoms = find_atoms(values[group], masked=masked, habit=habit, n_tests=len(groups))
+        # a lattice of panel counts is coarse in a small group: there an atom must stand out from all other values
+        _, counts = np.unique(values[group], return_counts=True)
+        second = int(np.sort(counts)[-2])
+        found += [(group, a) for a in atoms if a.at == "inside" and a.n >= max(MIN_GROUP_ROWS, 2 * second)]
     return found
 
 

@@ -215,6 +215,8 @@ def _exact_ratio(x: np.ndarray, y: np.ndarray) -> tuple[float, np.ndarray] | Non
     if n < 20:
         return None
     u, v = x[both], y[both]
+    if min(len(np.unique(u)), len(np.unique(v))) < 8:
+        return None
     digit = 10.0 ** -decimals(v).max()
     ratios = np.round(v / u, 2)
     levels, counts = np.unique(ratios, return_counts=True)
