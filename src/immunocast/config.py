@@ -12,11 +12,14 @@ from typing import Any
 
 import yaml
 from hydra import compose, initialize_config_dir
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import QuotedString
 from hydra.errors import HydraException, InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from immunocast.cohort.hints import did_you_mean
 from immunocast.errors import ConfigError, ImmunocastError
 
 
@@ -98,8 +101,93 @@ def check(cfg: DictConfig) -> None:
             raise ConfigError(f"{section}.n_resamples is {cfg[section].n_resamples}; an interval needs 100 or more.")
 
 
+def expand_cohorts(words: Sequence[str]) -> list[str]:
+    """Write `cohort=[a,b]` as Hydra understands it: the cohort `several` with the members a and b.
+
+    Hydra takes a list as a group's choice, too, but lays the files over each other: a mixture of two mappings.
+
+    Parameters
+    ----------
+    words : overrides, or the words of a command line; all others stay as they are.
+
+    Returns
+    -------
+    The words with `cohort=several`, its name, and an entry a member in place of the list; a list of one name is
+    that cohort.
+
+    Raises
+    ------
+    ConfigError
+        For names that do not exist, a cohort named twice, an empty list, and a sweep over lists.
+
+    Examples
+    --------
+    >>> expand_cohorts(["cohort=[loris,csv]", "seed=1"])  # doctest: +NORMALIZE_WHITESPACE
+    ['cohort=several', '+cohort@cohort.members.loris=loris', '+cohort@cohort.members.csv=csv',
+     'cohort.name=loris+csv', 'seed=1']
+    """
+    expanded: list[str] = []
+    for word in words:
+        names = _listed_cohorts(word)
+        if names is None:
+            expanded.append(word)
+            continue
+        _check_names(names, words)
+        if len(names) == 1:
+            expanded.append(f"cohort={names[0]}")
+            continue
+        expanded.append("cohort=several")
+        expanded += [f"+cohort@cohort.members.{name}={name}" for name in names]
+        expanded.append(f"cohort.name={'+'.join(names)}")
+    return expanded
+
+
+def _listed_cohorts(word: str) -> list[str] | None:
+    """The names in `cohort=[...]`; None for every other word."""
+    if not word.startswith("cohort=") or "[" not in word:
+        return None
+    try:
+        parsed = OverridesParser.create().parse_override(word)
+        value = parsed.value()
+        if isinstance(value, QuotedString) or (isinstance(value, str) and value.startswith("[")):
+            value = OverridesParser.create().parse_override(f"cohort={value}").value()
+    except HydraException:
+        return None  # Hydra says what is wrong with it
+    if parsed.is_sweep_override():
+        raise ConfigError(
+            f"{word}: a sweep over lists of cohorts is not possible. Start one run for each list, "
+            "or sweep over single cohorts: -m cohort=loris,oak."
+        )
+    return [str(name) for name in value] if isinstance(value, list) else None
+
+
+def _check_names(names: Sequence[str], words: Sequence[str]) -> None:
+    if not names:
+        raise ConfigError("cohort=[] names no cohort. Name them, e.g. cohort=[loris,oak].")
+    for name in names:
+        if names.count(name) > 1:
+            raise ConfigError(f"cohort=[...] names {name!r} twice.")
+        if name == "several":
+            raise ConfigError("cohort=[...] names 'several', which stands for the list itself. Name its members.")
+    if any(word.lstrip("+").startswith("hydra.searchpath=") for word in words):
+        return  # more places than can be looked at here
+    folders = [conf_dir(), *_config_dirs(words)]
+    known = {p.stem for folder in folders for p in (folder / "cohort").glob("*.yaml")} - {"several"}
+    for name in names:
+        if name not in known:
+            hint = did_you_mean(name, known)
+            raise ConfigError(f"There is no cohort {name!r}. {hint} Cohorts: {', '.join(sorted(known))}.")
+
+
+def _config_dirs(words: Sequence[str]) -> list[Path]:
+    """Folders that `--config-dir` adds to conf/."""
+    found = [word.split("=", 1)[1] for word in words if word.startswith("--config-dir=")]
+    found += [b for a, b in zip(words, words[1:], strict=False) if a in ("--config-dir", "-cd")]
+    return [Path(folder) for folder in found]
+
+
 def load_config(overrides: Sequence[str] = ()) -> DictConfig:
-    """Compose the configuration outside of Hydra's own entry points.
+    """Compose the configuration outside of Hydra's own entry points; `cohort=[a,b]` loads several cohorts.
 
     Raises
     ------
@@ -108,7 +196,7 @@ def load_config(overrides: Sequence[str] = ()) -> DictConfig:
     """
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
         try:
-            return compose("config", overrides=list(overrides))
+            return compose("config", overrides=expand_cohorts(overrides))
         except HydraException as error:
             raise ConfigError(f"Configuration: {error}") from error
 
@@ -161,13 +249,19 @@ def build_models(cfg: DictConfig) -> dict[str, Any]:
 _PLACES = ("paths", "tracking")
 
 
+def _cohort_nodes(cohort: Any) -> list[Any]:
+    """The configuration of the cohort and those of its members, where it has any."""
+    return [cohort, *(node for member in (cohort.get("members") or {}).values() for node in _cohort_nodes(member))]
+
+
 def frozen(cfg: DictConfig) -> dict[str, Any]:
     """The resolved configuration without places: what a run was, the same on every machine."""
     plain = OmegaConf.to_container(cfg, resolve=True)
     assert isinstance(plain, dict)
     for key in _PLACES:
         plain.pop(key, None)
-    plain["cohort"].pop("data_dir", None)
+    for cohort in _cohort_nodes(plain["cohort"]):
+        cohort.pop("data_dir", None)
     return {str(k): v for k, v in plain.items()}
 
 
@@ -192,7 +286,8 @@ _PARAMS_HEAD = {
 def params_yaml(cfg: DictConfig) -> str:
     """The text of params.yaml: the composed configuration that `dvc repro` runs, places only by name."""
     plain = frozen(cfg)
-    if "data_dir" in cfg.cohort:
-        plain["cohort"]["data_dir"] = "${paths.data}"
+    for node, written in zip(_cohort_nodes(cfg.cohort), _cohort_nodes(plain["cohort"]), strict=True):
+        if "data_dir" in node:
+            written["data_dir"] = "${paths.data}"
     head = "# Written by `make params` from conf/; `dvc repro` and `dvc exp run -S` run what stands here.\n"
     return head + yaml.safe_dump({**_PARAMS_HEAD, **plain}, sort_keys=False, allow_unicode=True, width=110)

@@ -31,7 +31,7 @@ from immunocast.cohort.quality import finding as check
 from immunocast.cohort.raw_table import UNNAMED, RawTable
 from immunocast.cohort.sources import XLSX, read_tables
 from immunocast.cohort.standardise import SheetTable, standardise
-from immunocast.cohort.table import DTYPES, CohortTables, Provenance, to_cohort_table
+from immunocast.cohort.table import CohortTables, Provenance, stack_cohorts, to_cohort_table
 from immunocast.cohort.vocabulary import MEASURED_SUFFIX, VOCABULARY
 from immunocast.errors import ConfigError, DataError, Problem
 
@@ -151,7 +151,7 @@ class TabularCohort:
         problems += [p for t in tables for p in t.problems] + _across(tables, path.name)
         if problems:
             raise DataError(problems)
-        cohort = _combine(tables)
+        cohort = stack_cohorts([t.frame for t in tables])
         wanted_rows = self._selected(cohort)
         cohort = cohort[wanted_rows]
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
@@ -245,28 +245,6 @@ def _across(tables: Sequence[SheetTable], file: str) -> list[Problem]:
             )
         owner |= {i: table.sheet for i in ids.dropna()}
     return problems
-
-
-def _combine(tables: Sequence[SheetTable]) -> pd.DataFrame:
-    """One frame from the tables of the sheets; columns that a sheet lacks are missing there.
-
-    Flags: a value of a sheet without imputation was measured, so its flag is 1.
-    """
-    names = list(dict.fromkeys(c for t in tables for c in t.frame.columns))
-    combined = {}
-    for name in names:
-        feature = name.removesuffix(MEASURED_SUFFIX)
-        dtype: Any = DTYPES[VOCABULARY[name].kind] if name in VOCABULARY else "Int64"
-        parts = []
-        for table in tables:
-            part = pd.Series(index=range(len(table.frame)), dtype=dtype)
-            if name in table.frame:
-                part = table.frame[name]
-            elif feature != name and feature in table.frame:
-                part = part.mask(table.frame[feature].notna(), 1)
-            parts.append(part.astype(dtype))
-        combined[name] = pd.concat(parts, ignore_index=True)
-    return pd.DataFrame(combined)
 
 
 def _unmapped(raw: Sequence[RawTable], tables: Sequence[SheetTable]) -> pd.DataFrame:
