@@ -152,7 +152,8 @@ def _listed_cohorts(word: str) -> list[str] | None:
         if isinstance(value, QuotedString) or (isinstance(value, str) and value.startswith("[")):
             value = OverridesParser.create().parse_override(f"cohort={value}").value()
     except HydraException:
-        return None  # Hydra says what is wrong with it
+        # mostly a list with blanks that the shell has cut up
+        raise ConfigError(f"{word} is no list of cohorts. Write it in quotes: 'cohort=[loris,oak]'.") from None
     if parsed.is_sweep_override():
         raise ConfigError(
             f"{word}: a sweep over lists of cohorts is not possible. Start one run for each list, "
