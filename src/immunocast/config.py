@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -183,7 +184,7 @@ def _check_names(names: Sequence[str], words: Sequence[str]) -> None:
 def _config_dirs(words: Sequence[str]) -> list[Path]:
     """Folders that `--config-dir` adds to conf/."""
     found = [word.split("=", 1)[1] for word in words if word.startswith("--config-dir=")]
-    found += [b for a, b in zip(words, words[1:], strict=False) if a in ("--config-dir", "-cd")]
+    found += [b for a, b in pairwise(words) if a in ("--config-dir", "-cd")]
     return [Path(folder) for folder in found]
 
 
