@@ -233,7 +233,11 @@ def download(url: str, target: Path, sha256: str | None, downloader: Downloader)
     """
     import pooch
 
-    if urllib.parse.urlsplit(url).scheme not in SCHEMES:
+    try:
+        scheme = urllib.parse.urlsplit(url).scheme
+    except ValueError as error:
+        raise ConfigError(f"The address {url!r} is none: {error}.") from None
+    if scheme not in SCHEMES:
         raise ConfigError(f"The address {url!r} begins with none of {', '.join(s + '://' for s in SCHEMES)}.")
     pooch.get_logger().setLevel("WARNING")
     downloader = replace(downloader, part=target.with_name(f".{target.name}.part"))
@@ -246,8 +250,8 @@ def download(url: str, target: Path, sha256: str | None, downloader: Downloader)
             raise
         raise FetchError(
             f"{url}: another file than expected. SHA-256 expected {sha256}, got {got.group(1)}. The download was "
-            "thrown away. Try again; if it stays so, the publisher has replaced the file: look at what changed before its "
-            "digest in the registry is renewed."
+            "thrown away. Try again; if it stays so, the publisher has replaced the file: look at what changed before "
+            "its digest in the registry is renewed."
         ) from None
     except OSError as error:
         raise FetchError(

@@ -7,6 +7,7 @@ equal it. Data behind git-LFS pointers are checked against the digest that the p
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import hashlib
 import io
@@ -65,26 +66,27 @@ def fetch_cohort(entry: CohortEntry, data_dir: Path, downloader: Downloader, to:
     """
     target = (to or cache_dir()).expanduser()
     if entry.hub is not None and entry.study is not None:
-        local = data_dir / entry.hub.path.format(study=entry.study)
-        if to is None and all((local / name).is_file() for name in entry.hub.required):
-            return [Fetched(local, "there", "a copy in the folder of the data stands in")]
+        if to is None and entry.is_in(data_dir):
+            return [Fetched(data_dir / str(entry.folder), "there", _STANDS_IN)]
         return _fetch_study(entry.study, entry.hub, target, downloader)
     return [_fetch_file(file, None if to else data_dir, target, downloader) for file in entry.files]
+
+
+_STANDS_IN = "a copy in the folder of the data stands in"
 
 
 # -- tables -----------------------------------------------------------------------------------------------------
 
 
 def _fetch_file(file: CohortFile, data_dir: Path | None, target: Path, downloader: Downloader) -> Fetched:
-    for folder in (data_dir, target):
-        if folder is not None and (folder / file.path).is_file():
-            path = folder / file.path
-            digest = _sha256(path)
-            kind = "a copy in the folder of the data stands in" if folder == data_dir else "fetched before"
-            if folder == target and file.made == "as_is":
-                break  # its recorded digest is looked at below
-            return Fetched(path, "there", f"{kind}; {_compared(file, digest)}", digest)
     path = target / file.path
+    if data_dir is not None and (data_dir / file.path).is_file():
+        digest = _sha256(data_dir / file.path)
+        return Fetched(data_dir / file.path, "there", f"{_STANDS_IN}; {_compared(file, digest)}", digest)
+    if path.is_file():
+        digest, expected = _sha256(path), file.origins[0].sha256 or _recorded(_note_of(path))
+        if file.made != "as_is" or expected in (None, digest):
+            return Fetched(path, "there", f"fetched before; {_compared(file, digest)}", digest)
     try:
         return _make(file, path, downloader)
     except ImmunocastError as error:
@@ -94,9 +96,8 @@ def _fetch_file(file: CohortFile, data_dir: Path | None, target: Path, downloade
 def _make(file: CohortFile, path: Path, downloader: Downloader) -> Fetched:
     """Fetch the origins of a file and make it of them, as far as that goes."""
     if file.made == "as_is":
-        was_there = path.is_file()
         digest, how = _fetch_origin(file.origins[0], path, downloader)
-        return Fetched(path, "there" if was_there else "fetched", f"{how}; {_compared(file, digest)}", digest)
+        return Fetched(path, "fetched", f"{how}; {_compared(file, digest)}", digest)
     origins = [(o, path.parent / "origin" / o.name) for o in file.origins]
     found = [_fetch_origin(origin, place, downloader) for origin, place in origins]
     if file.made == "by_hand":
@@ -113,7 +114,7 @@ def _make(file: CohortFile, path: Path, downloader: Downloader) -> Fetched:
 
 def _fetch_origin(origin: Origin, path: Path, downloader: Downloader) -> tuple[str, str]:
     """Digest of a fetched origin, and how it was checked."""
-    note = path.with_name(path.name + ".sha256")
+    note = _note_of(path)
     recorded = _recorded(note)
     expected = origin.sha256 or recorded
     if path.is_file() and expected is None:
@@ -134,6 +135,10 @@ def _compared(file: CohortFile, digest: str) -> str:
         return "the very file with which the mapping was tested"
     why = f" ({file.note})" if file.note else ""
     return f"not the copy with which the mapping was tested{why}: look at the warnings when it is loaded"
+
+
+def _note_of(path: Path) -> Path:
+    return path.with_name(path.name + ".sha256")
 
 
 def _recorded(note: Path) -> str | None:
@@ -182,6 +187,7 @@ def _fetch_study(study: str, hub: Hub, target: Path, downloader: Downloader) -> 
     """The files of a study that the reader uses: meta files, the data that they name, and case lists."""
     folder = target / hub.path.format(study=study)
     done: list[Fetched] = []
+    data: str | None = None
     for name in (*hub.required, *hub.optional):
         try:
             path, message, digest, was_there = _fetch_of_study(study, name, hub, folder, downloader)
@@ -192,18 +198,19 @@ def _fetch_study(study: str, hub: Hub, target: Path, downloader: Downloader) -> 
                     "Look for its id at www.cbioportal.org (study summary, in the address).",
                     404,
                 ) from None
+            with contextlib.suppress(OSError):
+                (folder / name).parent.rmdir()  # where nothing came into it
             if error.status != 404:
                 done.append(Fetched(folder / name, "failed", str(error), None, error))
             continue  # a study has a choice of the optional ones
         done.append(Fetched(path, "there" if was_there else "fetched", message, digest))
-        data = _data_file(path) if name.startswith("meta_") else None
-        if data is None:
-            continue
         try:
-            path, message, digest, was_there = _fetch_of_study(study, data, hub, folder, downloader)
-            done.append(Fetched(path, "there" if was_there else "fetched", message, digest))
+            data = _data_file(path) if name.startswith("meta_") else None
+            if data is not None:
+                path, message, digest, was_there = _fetch_of_study(study, data, hub, folder, downloader)
+                done.append(Fetched(path, "there" if was_there else "fetched", message, digest))
         except ImmunocastError as error:
-            done.append(Fetched(folder / data, "failed", str(error), None, error))
+            done.append(Fetched(folder / (data or name), "failed", str(error), None, error))
     return done
 
 

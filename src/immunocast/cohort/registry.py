@@ -121,19 +121,23 @@ class CohortEntry:
     study: str | None = None
     hub: Hub | None = None
 
-    def paths(self) -> list[str]:
-        """What must be there for the cohort to load, below the folder of the data."""
-        if self.hub is not None:
-            folder = self.hub.path.format(study=self.study)
-            return [f"{folder}/{name}" for name in self.hub.required]
-        return [f.path for f in self.files if not f.optional]
+    @property
+    def folder(self) -> str | None:
+        """Folder of a study below the folder of the data; None for a table."""
+        return None if self.hub is None else self.hub.path.format(study=self.study)
+
+    def is_in(self, data_dir: Path) -> bool:
+        """Whether all that the cohort needs to load lies below a folder of the data."""
+        if self.hub is not None and self.folder is not None:
+            study = data_dir / self.folder
+            return all((study / name).is_file() for name in self.hub.required) and any(study.glob("data_clinical_*"))
+        return all((data_dir / f.path).is_file() for f in self.files if not f.optional)
 
     def where(self, data_dir: Path) -> Where:
         """Where it is: below the folder of the data, in the cache, or not here."""
-        for word, folder in (("local", data_dir), ("cached", cache_dir())):
-            if all((folder / path).is_file() for path in self.paths()):
-                return word  # type: ignore[return-value]
-        return "not here"
+        if self.is_in(data_dir):
+            return "local"
+        return "cached" if self.is_in(cache_dir()) else "not here"
 
 
 @dataclass(frozen=True)
@@ -199,11 +203,11 @@ def locate(data_dir: str | Path, file: str | Path) -> Path:
 
 def how_to_get(file: str | Path) -> str:
     """A sentence on how to get a missing file of a public cohort; "" for other files."""
-    text = Path(file).as_posix()
+    text = f"/{Path(file).as_posix()}/"
     for entry in load_registry().cohorts.values():
-        folder = entry.hub.path.format(study=entry.study) if entry.hub is not None else None
-        if any(text.endswith(f.path) for f in entry.files) or (folder and f"/{text}/".find(f"/{folder}/") >= 0):
-            return f"`immunocast cohorts fetch {entry.id}` gets it, `immunocast cohorts describe {entry.id}` says from where"
+        places = [entry.folder] if entry.folder else [f.path for f in entry.files]
+        if any(f"/{place}/" in text for place in places):
+            return f"`immunocast cohorts fetch {entry.id}` gets it (`cohorts describe {entry.id}` tells from where)"
     return ""
 
 
@@ -278,7 +282,7 @@ class _Parser:
         if content.get("version") != 1:
             raise self.fail("version", f"is {content.get('version')!r}; this immunocast reads version 1")
         hub = self.hub(content["cbioportal"], "cbioportal") if content.get("cbioportal") else None
-        entries = self.dict_of(content.get("cohorts") or {}, "cohorts")
+        entries = self.dict_of({} if content.get("cohorts") is None else content["cohorts"], "cohorts")
         cohorts = {str(k): self.cohort(str(k), e, hub, f"cohorts.{k}") for k, e in entries.items()}
         return Registry(cohorts, hub, self.source)
 

@@ -29,6 +29,7 @@ from immunocast.cohort.mapping import (
 )
 from immunocast.cohort.quality import finding as check
 from immunocast.cohort.raw_table import UNNAMED, RawTable
+from immunocast.cohort.registry import locate
 from immunocast.cohort.sources import XLSX, read_tables
 from immunocast.cohort.standardise import SheetTable, standardise
 from immunocast.cohort.table import CohortTables, Provenance, stack_cohorts, to_cohort_table
@@ -113,7 +114,7 @@ class TabularCohort:
 
     @property
     def path(self) -> Path:
-        """The file, with the data folder put before a relative path.
+        """The file: a relative path lies below the folder of the data, or in the cache of fetched cohorts.
 
         Raises
         ------
@@ -122,7 +123,7 @@ class TabularCohort:
         """
         if not self.file:
             raise ConfigError("No file is set. Name it with cohort.file=/path/to/patients.csv.")
-        return Path(self.data_dir).expanduser() / Path(self.file).expanduser()
+        return locate(self.data_dir, self.file)
 
     def load(self) -> CohortTables:
         """Read the file.
