@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 from hydra import compose, initialize_config_dir
@@ -17,7 +17,11 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from immunocast.cohort.outcomes import ENDPOINTS, Endpoint, make_endpoint
 from immunocast.errors import ConfigError, ImmunocastError
+
+if TYPE_CHECKING:
+    from immunocast.models.orientation import Oriented
 
 
 def conf_dir() -> Path:
@@ -53,7 +57,6 @@ class ExplainSettings:
 class Settings:
     """Types of what is not instantiated: a wrong type or an unknown key is refused before anything runs."""
 
-    endpoint: str = "response"
     seed: int = 0
     evaluation: EvaluationSettings = field(default_factory=EvaluationSettings)
     explain: ExplainSettings = field(default_factory=ExplainSettings)
@@ -71,7 +74,7 @@ def check(cfg: DictConfig) -> None:
         missing = sorted(OmegaConf.missing_keys(cfg))
         if missing:
             raise ConfigError(f"These settings have no value yet: {', '.join(missing)}. Give them as KEY=VALUE.")
-        for key in Settings.__dataclass_fields__:
+        for key in ("endpoint", *Settings.__dataclass_fields__):
             if key not in cfg:
                 raise ConfigError(f"The configuration lacks {key!r}.")
         for key in ("evaluation.references", "evaluation.thresholds", "explain.by"):
@@ -83,6 +86,7 @@ def check(cfg: DictConfig) -> None:
         raise ConfigError(f"Configuration: {str(error).splitlines()[0]} (key {error.full_key})") from error
     if cfg.seed < 0:
         raise ConfigError(f"seed is {cfg.seed}; it must be 0 or more.")
+    endpoint_of(cfg)
     settings = cfg.evaluation
     names = list(cfg.models)
     wrong = [m for m in (settings.headline_model, *settings.references) if m not in names]
@@ -98,6 +102,20 @@ def check(cfg: DictConfig) -> None:
             raise ConfigError(f"{section}.n_resamples is {cfg[section].n_resamples}; an interval needs 100 or more.")
 
 
+def endpoint_of(cfg: DictConfig) -> Endpoint:
+    """The configured endpoint; its name alone (as `endpoint: dcb` in a file) means its default settings.
+
+    Raises
+    ------
+    ConfigError
+        For an unknown endpoint, and for settings that it does not have or that are out of range.
+    """
+    settings = OmegaConf.to_container(cfg.endpoint, resolve=True) if OmegaConf.is_config(cfg.endpoint) else cfg.endpoint
+    if not isinstance(settings, str | dict):
+        raise ConfigError(f"endpoint is {settings!r}; choose one of {', '.join(ENDPOINTS)}.")
+    return make_endpoint(settings)  # type: ignore[arg-type]
+
+
 def load_config(overrides: Sequence[str] = ()) -> DictConfig:
     """Compose the configuration outside of Hydra's own entry points.
 
@@ -110,7 +128,15 @@ def load_config(overrides: Sequence[str] = ()) -> DictConfig:
         try:
             return compose("config", overrides=list(overrides))
         except HydraException as error:
-            raise ConfigError(f"Configuration: {error}") from error
+            raise ConfigError(f"Configuration: {error}{_known_settings(str(error))}") from error
+
+
+def _known_settings(message: str) -> str:
+    """What else Hydra's refusal of `endpoint.KEY=` should say: Hydra offers to append a key that is refused later."""
+    if "'endpoint." not in message:
+        return ""
+    has = "; ".join(f"{name}: {', '.join(list(cls().to_dict())[1:])}" for name, cls in ENDPOINTS.items())
+    return f" The endpoints have these settings. {has}."
 
 
 def build(node: Any, key: str) -> Any:
@@ -136,13 +162,19 @@ def build(node: Any, key: str) -> Any:
 
 
 def build_models(cfg: DictConfig) -> dict[str, Any]:
-    """The configured models, unfitted, by name.
+    """The configured models, unfitted, by name, turned to look the endpoint's way; see `build_oriented`."""
+    return dict(build_oriented(cfg).models)
+
+
+def build_oriented(cfg: DictConfig) -> Oriented:
+    """The configured models for the configured endpoint, with what was changed or left out, and why.
 
     Raises
     ------
     ConfigError
-        Where one is no response model.
+        Where one is no response model, and where the headline model can't be used for the endpoint.
     """
+    from immunocast.models.orientation import orient
     from immunocast.models.spec import ResponseModel
 
     models = {}
@@ -154,7 +186,11 @@ def build_models(cfg: DictConfig) -> dict[str, Any]:
                 "_target_: immunocast.models.learner.Learner, with the classifier under `estimator`."
             )
         models[str(name)] = model
-    return models
+    oriented = orient(models, endpoint_of(cfg))
+    headline = cfg.evaluation.headline_model
+    if headline in oriented.left_out:
+        raise ConfigError(f"evaluation.headline_model: {oriented.left_out[headline]}. Name another model.")
+    return oriented
 
 
 #: Sections and keys that say where things lie on this machine; they never enter a frozen configuration.
