@@ -16,8 +16,9 @@ from omegaconf import DictConfig
 from rich.console import Console
 from rich.markup import escape
 
-from immunocast.config import check, conf_dir, expand_cohorts
+from immunocast.config import check, conf_dir
 from immunocast.errors import ImmunocastError
+from immunocast.overrides import expand_cohorts
 from immunocast.store.runfolder import RunFolder
 
 console = Console(stderr=True, highlight=False)
@@ -52,7 +53,7 @@ def entry(task: Callable[[DictConfig], object]) -> None:
             sys.exit(130)
 
     try:
-        sys.argv[1:] = expand_cohorts(sys.argv[1:])
+        sys.argv[1:] = expand_cohorts(sys.argv[1:], conf_dir())
     except ImmunocastError as error:
         _stop(error)
     main()

@@ -7,21 +7,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 from hydra import compose, initialize_config_dir
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import QuotedString
 from hydra.errors import HydraException, InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from immunocast.cohort.hints import did_you_mean
+from immunocast.cohort.outcomes import ENDPOINTS, Endpoint, make_endpoint
 from immunocast.errors import ConfigError, ImmunocastError
+from immunocast.overrides import expand_cohorts
+
+if TYPE_CHECKING:
+    from immunocast.models.orientation import Oriented
 
 
 def conf_dir() -> Path:
@@ -57,7 +58,6 @@ class ExplainSettings:
 class Settings:
     """Types of what is not instantiated: a wrong type or an unknown key is refused before anything runs."""
 
-    endpoint: str = "response"
     seed: int = 0
     evaluation: EvaluationSettings = field(default_factory=EvaluationSettings)
     explain: ExplainSettings = field(default_factory=ExplainSettings)
@@ -75,7 +75,7 @@ def check(cfg: DictConfig) -> None:
         missing = sorted(OmegaConf.missing_keys(cfg))
         if missing:
             raise ConfigError(f"These settings have no value yet: {', '.join(missing)}. Give them as KEY=VALUE.")
-        for key in Settings.__dataclass_fields__:
+        for key in ("endpoint", *Settings.__dataclass_fields__):
             if key not in cfg:
                 raise ConfigError(f"The configuration lacks {key!r}.")
         for key in ("evaluation.references", "evaluation.thresholds", "explain.by"):
@@ -87,6 +87,7 @@ def check(cfg: DictConfig) -> None:
         raise ConfigError(f"Configuration: {str(error).splitlines()[0]} (key {error.full_key})") from error
     if cfg.seed < 0:
         raise ConfigError(f"seed is {cfg.seed}; it must be 0 or more.")
+    endpoint_of(cfg)
     settings = cfg.evaluation
     names = list(cfg.models)
     wrong = [m for m in (settings.headline_model, *settings.references) if m not in names]
@@ -102,90 +103,18 @@ def check(cfg: DictConfig) -> None:
             raise ConfigError(f"{section}.n_resamples is {cfg[section].n_resamples}; an interval needs 100 or more.")
 
 
-def expand_cohorts(words: Sequence[str]) -> list[str]:
-    """Write `cohort=[a,b]` as Hydra understands it: the cohort `several` with the members a and b.
-
-    Hydra takes a list as a group's choice, too, but lays the files over each other: a mixture of two mappings.
-
-    Parameters
-    ----------
-    words : overrides, or the words of a command line; all others stay as they are.
-
-    Returns
-    -------
-    The words with `cohort=several`, its name, and an entry a member in place of the list; a list of one name is
-    that cohort.
+def endpoint_of(cfg: DictConfig) -> Endpoint:
+    """The configured endpoint; its name alone (as `endpoint: dcb` in a file) means its default settings.
 
     Raises
     ------
     ConfigError
-        For names that do not exist, a cohort named twice, an empty list, and a sweep over lists.
-
-    Examples
-    --------
-    >>> expand_cohorts(["cohort=[loris,csv]", "seed=1"])  # doctest: +NORMALIZE_WHITESPACE
-    ['cohort=several', '+cohort@cohort.members.loris=loris', '+cohort@cohort.members.csv=csv',
-     'cohort.name=loris+csv', 'seed=1']
+        For an unknown endpoint, and for settings that it does not have or that are out of range.
     """
-    expanded: list[str] = []
-    for word in words:
-        names = _listed_cohorts(word)
-        if names is None:
-            expanded.append(word)
-            continue
-        _check_names(names, words)
-        if len(names) == 1:
-            expanded.append(f"cohort={names[0]}")
-            continue
-        expanded.append("cohort=several")
-        expanded += [f"+cohort@cohort.members.{name}={name}" for name in names]
-        expanded.append(f"cohort.name={'+'.join(names)}")
-    return expanded
-
-
-def _listed_cohorts(word: str) -> list[str] | None:
-    """The names in `cohort=[...]`; None for every other word."""
-    if not word.startswith("cohort=") or "[" not in word:
-        return None
-    try:
-        parsed = OverridesParser.create().parse_override(word)
-        value = parsed.value()
-        if isinstance(value, QuotedString) or (isinstance(value, str) and value.startswith("[")):
-            value = OverridesParser.create().parse_override(f"cohort={value}").value()
-    except HydraException:
-        # mostly a list with blanks that the shell has cut up
-        raise ConfigError(f"{word} is no list of cohorts. Write it in quotes: 'cohort=[loris,oak]'.") from None
-    if parsed.is_sweep_override():
-        raise ConfigError(
-            f"{word}: a sweep over lists of cohorts is not possible. Start one run for each list, "
-            "or sweep over single cohorts: -m cohort=loris,oak."
-        )
-    return [str(name) for name in value] if isinstance(value, list) else None
-
-
-def _check_names(names: Sequence[str], words: Sequence[str]) -> None:
-    if not names:
-        raise ConfigError("cohort=[] names no cohort. Name them, e.g. cohort=[loris,oak].")
-    for name in names:
-        if names.count(name) > 1:
-            raise ConfigError(f"cohort=[...] names {name!r} twice.")
-        if name == "several":
-            raise ConfigError("cohort=[...] names 'several', which stands for the list itself. Name its members.")
-    if any(word.lstrip("+").startswith("hydra.searchpath=") for word in words):
-        return  # more places than can be looked at here
-    folders = [conf_dir(), *_config_dirs(words)]
-    known = {p.stem for folder in folders for p in (folder / "cohort").glob("*.yaml")} - {"several"}
-    for name in names:
-        if name not in known:
-            hint = did_you_mean(name, known)
-            raise ConfigError(f"There is no cohort {name!r}. {hint} Cohorts: {', '.join(sorted(known))}.")
-
-
-def _config_dirs(words: Sequence[str]) -> list[Path]:
-    """Folders that `--config-dir` adds to conf/."""
-    found = [word.split("=", 1)[1] for word in words if word.startswith("--config-dir=")]
-    found += [b for a, b in pairwise(words) if a in ("--config-dir", "-cd")]
-    return [Path(folder) for folder in found]
+    settings = OmegaConf.to_container(cfg.endpoint, resolve=True) if OmegaConf.is_config(cfg.endpoint) else cfg.endpoint
+    if not isinstance(settings, str | dict):
+        raise ConfigError(f"endpoint is {settings!r}; choose one of {', '.join(ENDPOINTS)}.")
+    return make_endpoint(settings)  # type: ignore[arg-type]
 
 
 def load_config(overrides: Sequence[str] = ()) -> DictConfig:
@@ -198,9 +127,17 @@ def load_config(overrides: Sequence[str] = ()) -> DictConfig:
     """
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
         try:
-            return compose("config", overrides=expand_cohorts(overrides))
+            return compose("config", overrides=expand_cohorts(overrides, conf_dir()))
         except HydraException as error:
-            raise ConfigError(f"Configuration: {error}") from error
+            raise ConfigError(f"Configuration: {error}{_known_settings(str(error))}") from error
+
+
+def _known_settings(message: str) -> str:
+    """What else Hydra's refusal of `endpoint.KEY=` should say: Hydra offers to append a key that is refused later."""
+    if "'endpoint." not in message:
+        return ""
+    has = "; ".join(f"{name}: {', '.join(list(cls().to_dict())[1:])}" for name, cls in ENDPOINTS.items())
+    return f" The endpoints have these settings. {has}."
 
 
 def build(node: Any, key: str) -> Any:
@@ -226,13 +163,19 @@ def build(node: Any, key: str) -> Any:
 
 
 def build_models(cfg: DictConfig) -> dict[str, Any]:
-    """The configured models, unfitted, by name.
+    """The configured models, unfitted, by name, turned to look the endpoint's way; see `build_oriented`."""
+    return dict(build_oriented(cfg).models)
+
+
+def build_oriented(cfg: DictConfig) -> Oriented:
+    """The configured models for the configured endpoint, with what was changed or left out, and why.
 
     Raises
     ------
     ConfigError
-        Where one is no response model.
+        Where one is no response model, and where the headline model can't be used for the endpoint.
     """
+    from immunocast.models.orientation import orient
     from immunocast.models.spec import ResponseModel
 
     models = {}
@@ -244,7 +187,11 @@ def build_models(cfg: DictConfig) -> dict[str, Any]:
                 "_target_: immunocast.models.learner.Learner, with the classifier under `estimator`."
             )
         models[str(name)] = model
-    return models
+    oriented = orient(models, endpoint_of(cfg))
+    headline = cfg.evaluation.headline_model
+    if headline in oriented.left_out:
+        raise ConfigError(f"evaluation.headline_model: {oriented.left_out[headline]}. Name another model.")
+    return oriented
 
 
 #: Sections and keys that say where things lie on this machine; they never enter a frozen configuration.

@@ -17,8 +17,9 @@ from immunocast.cohort.synthetic import SyntheticCohort
 from immunocast.cohort.table import COHORT_SCHEMA, CohortTables, Provenance, to_cohort_table
 from immunocast.cohort.tabular import TabularCohort
 from immunocast.cohort.vocabulary import VOCABULARY
-from immunocast.config import build, expand_cohorts, frozen, load_config, params_yaml
+from immunocast.config import build, conf_dir, frozen, load_config, params_yaml
 from immunocast.errors import ConfigError
+from immunocast.overrides import expand_cohorts
 
 COLUMNS = {"patient_id": {"source": "ID"}, "responder": {"source": "R"}}
 
@@ -187,9 +188,9 @@ def test_a_list_of_cohorts_composes_in_every_spelling(word):
 
 
 def test_a_list_of_one_is_that_cohort_and_other_words_stay():
-    assert expand_cohorts(["cohort=[loris]"]) == ["cohort=loris"]
+    assert expand_cohorts(["cohort=[loris]"], conf_dir()) == ["cohort=loris"]
     words = ["-m", "cohort=loris,synthetic", "cohort.name=[a]", "+cohort.x=1", "models=default"]
-    assert expand_cohorts(words) == words
+    assert expand_cohorts(words, conf_dir()) == words
 
 
 @pytest.mark.parametrize(

@@ -130,7 +130,7 @@ def _check_one(cohort_id: str, part: pd.DataFrame, y: pd.Series, features: Seque
             finding(
                 "IC-EVENTS-001",
                 "warning",
-                f"{events} responders and {others} non-responders: under {MIN_CLASS} of a kind, "
+                f"{events} patients with the event and {others} without: under {MIN_CLASS} of a kind, "
                 "this cohort gets no estimates of its own.",
                 cohort_id=cohort_id,
                 n=int(known.sum()),
@@ -201,7 +201,8 @@ def _check_leaks(
                 finding(
                     "IC-LEAK-001",
                     "error",
-                    f"{label(column)} alone separates responders from non-responders with AUROC {separation:.2f}. "
+                    f"{label(column)} alone separates patients with the event from those without with AUROC "
+                    f"{separation:.2f}. "
                     "No baseline marker does that: the column probably carries the outcome or a later measurement.",
                     cohort_id=cohort_id,
                     column=column,
