@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from immunocast.cohort.linkage import link_persons
-from immunocast.cohort.outcomes import Labels, make_labels, participant_flow
+from immunocast.cohort.outcomes import Endpoint, Labels, make_endpoint, participant_flow
 from immunocast.cohort.quality import apply_waivers, check_cohort, check_links, finding, to_checks_table
 from immunocast.cohort.table import CohortTables
 from immunocast.errors import ConfigError
@@ -38,7 +38,7 @@ class PreparedCohort:
 def prepare_cohort(
     tables: CohortTables,
     *,
-    endpoint: str,
+    endpoint: str | Mapping[str, Any] | Endpoint,
     features: Sequence[str],
     linkage: Mapping[str, Any] | None,
     waive: Mapping[str, str] | None,
@@ -48,7 +48,7 @@ def prepare_cohort(
     Parameters
     ----------
     tables : what a reader returned.
-    endpoint : key of `cohort.outcomes.ENDPOINTS`.
+    endpoint : what `cohort.outcomes.make_endpoint` takes: a name, settings, or an endpoint.
     features : columns that the configured models read.
     linkage : arguments of `link_persons`, None to leave persons as they are.
     waive : check code -> reason.
@@ -68,7 +68,8 @@ def prepare_cohort(
     if linkage and not tables.provenance.synthetic:
         cohort, links = link_persons(cohort, **linkage)
         found += check_links(links)
-    labels = make_labels(cohort, endpoint)
+    endpoint = make_endpoint(endpoint)
+    labels = endpoint.label(cohort)
     found += check_cohort(cohort, labels.y, tables.provenance, features)
     found += [finding("IC-NOTE-001", "info", note) for note in tables.provenance.notes]
     shared = cohort["person_id"].duplicated(keep=False)
@@ -76,6 +77,6 @@ def prepare_cohort(
         cohort=cohort,
         labels=labels,
         checks=to_checks_table(apply_waivers(found, waive)),
-        flow=participant_flow(cohort, labels),
+        flow=participant_flow(cohort, labels, tables.checks),
         n_linked=int(shared.sum()),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -118,3 +119,32 @@ def to_cohort_table(frame: pd.DataFrame) -> pd.DataFrame:
     dtypes: dict[Any, Any] = {c: DTYPES[VOCABULARY[c].kind] for c in known} | dict.fromkeys(flags, "Int64")
     typed = {c: frame[c].astype(dtypes[c]) if c in dtypes else frame[c] for c in (*known, *flags, *other)}
     return COHORT_SCHEMA.validate(pd.DataFrame(typed).reset_index(drop=True), lazy=True)
+
+
+def stack_cohorts(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """One frame from several, rows in the order given; a column that one lacks is missing there.
+
+    Parameters
+    ----------
+    frames : columns of the vocabulary and measured-flags.
+
+    Returns
+    -------
+    A frame with every column that any of them has. A feature without a flag was measured, so its flag is 1 where
+    another frame carries flags.
+    """
+    names = list(dict.fromkeys(str(c) for f in frames for c in f.columns))
+    stacked = {}
+    for name in names:
+        feature = name.removesuffix(MEASURED_SUFFIX)
+        dtype: Any = DTYPES[VOCABULARY[name].kind] if name in VOCABULARY else "Int64"
+        parts = []
+        for frame in frames:
+            part = pd.Series(index=range(len(frame)), dtype=dtype)
+            if name in frame:
+                part = frame[name]
+            elif feature != name and feature in frame:
+                part = part.mask(frame[feature].notna().reset_index(drop=True), 1)
+            parts.append(part.astype(dtype))
+        stacked[name] = pd.concat(parts, ignore_index=True)
+    return pd.DataFrame(stacked)

@@ -29,6 +29,7 @@ class ModelSpec:
     explainer : which exact explainer applies; "none" where there is none.
     source : citation of a published model, or the library of a learner.
     label : how figures and reports call it; "" for the model's own name.
+    predicts : endpoint that a published model or a rule was made for; "" for learners, which take any.
     """
 
     required: tuple[str, ...] = ()
@@ -40,6 +41,7 @@ class ModelSpec:
     explainer: Explainer = "none"
     source: str = ""
     label: str = ""
+    predicts: str = ""
 
     @property
     def inputs(self) -> tuple[str, ...]:
