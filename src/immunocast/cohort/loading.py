@@ -8,9 +8,17 @@ from typing import Any
 
 import pandas as pd
 
+from immunocast.cohort.checks import (
+    apply_waivers,
+    check_cohort,
+    check_links,
+    finding,
+    imputed_in,
+    set_missing,
+    to_checks_table,
+)
 from immunocast.cohort.linkage import link_persons
 from immunocast.cohort.outcomes import Endpoint, Labels, make_endpoint, participant_flow
-from immunocast.cohort.quality import apply_waivers, check_cohort, check_links, finding, to_checks_table
 from immunocast.cohort.table import CohortTables
 from immunocast.errors import ConfigError
 
@@ -26,6 +34,7 @@ class PreparedCohort:
     checks : rows of the checks table, waivers applied.
     flow : participant flow, see `cohort.outcomes.participant_flow`.
     n_linked : patients who share a person with a patient of another cohort.
+    n_removed : values that were found to be imputed and set to missing.
     """
 
     cohort: pd.DataFrame
@@ -33,6 +42,7 @@ class PreparedCohort:
     checks: pd.DataFrame
     flow: dict[str, Any]
     n_linked: int
+    n_removed: int = 0
 
 
 def prepare_cohort(
@@ -43,7 +53,7 @@ def prepare_cohort(
     linkage: Mapping[str, Any] | None,
     waive: Mapping[str, str] | None,
 ) -> PreparedCohort:
-    """Link persons, label patients and check the data.
+    """Link persons, label patients, check the data, and set values that were found to be imputed to missing.
 
     Parameters
     ----------
@@ -51,12 +61,18 @@ def prepare_cohort(
     endpoint : what `cohort.outcomes.make_endpoint` takes: a name, settings, or an endpoint.
     features : columns that the configured models read.
     linkage : arguments of `link_persons`, None to leave persons as they are.
-    waive : check code -> reason.
+    waive : check code, "code:column" or "code:cohort" -> reason; beside the waivers of the cohorts themselves.
+
+    Notes
+    -----
+    Only the analysis view is repaired; a waived finding leaves its values as they are. The repair looks at no
+    outcome and at no fold: a value is no measurement whoever is in the training set (ADR 15).
 
     Raises
     ------
     ConfigError
-        For an unknown endpoint, settings of the linkage that do not exist, and waivers without a reason.
+        For an unknown endpoint, settings of the linkage that do not exist, and for waivers of unknown checks or without a
+        reason.
     DataError
         Where two outcome columns contradict each other.
     """
@@ -70,13 +86,20 @@ def prepare_cohort(
         found += check_links(links)
     endpoint = make_endpoint(endpoint)
     labels = endpoint.label(cohort)
-    found += check_cohort(cohort, labels.y, tables.provenance, features)
+    found += check_cohort(
+        cohort, labels.y, tables.provenance, features, unmapped=tables.unmapped, sources=tables.sources
+    )
     found += [finding("IC-NOTE-001", "info", note) for note in tables.provenance.notes]
+    found = apply_waivers(found, waive, tables.waive, tell_unused=True)
+    n_removed = 0
+    if tables.provenance.view == "analysis":
+        cohort, found, n_removed = set_missing(cohort, imputed_in(cohort, tables.unmapped), found)
     shared = cohort["person_id"].duplicated(keep=False)
     return PreparedCohort(
         cohort=cohort,
         labels=labels,
-        checks=to_checks_table(apply_waivers(found, waive)),
+        checks=to_checks_table(found),
         flow=participant_flow(cohort, labels, tables.checks),
         n_linked=int(shared.sum()),
+        n_removed=n_removed,
     )

@@ -94,6 +94,7 @@ class SeveralCohorts:
             checks=[dict(row) for t in loaded.values() for row in t.checks],
             waive={cohort: dict(w) for t in loaded.values() for cohort, w in t.waive.items()},
             unmapped=_unmapped(list(loaded.values())),
+            sources={cohort: dict(s) for t in loaded.values() for cohort, s in t.sources.items()},
         )
 
     def _renamed(self, loaded: Mapping[str, CohortTables]) -> dict[str, list[str]]:

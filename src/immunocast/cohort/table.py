@@ -57,6 +57,8 @@ class CohortTables:
         states it; it concerns findings of that cohort only.
     unmapped : the source's other columns as they stand there, one row for each of `cohort`, in the same order;
         None where the source has none. Checks look at them, nothing stores them.
+    sources : cohort id -> {vocabulary name -> header of the source}, where a reader maps columns. Checks look at
+        the headers.
     """
 
     cohort: pd.DataFrame
@@ -65,6 +67,7 @@ class CohortTables:
     checks: list[dict[str, Any]] = field(default_factory=list)
     waive: dict[str, dict[str, str]] = field(default_factory=dict)
     unmapped: pd.DataFrame | None = None
+    sources: dict[str, dict[str, str]] = field(default_factory=dict)
     truth_features: pd.DataFrame | None = None
 
 

@@ -157,6 +157,7 @@ class TabularCohort:
         by_title = {s.title: s for s in wanted if s.title is not None}
         raw: list[RawTable] = []
         tables: list[SheetTable] = []
+        sources: dict[str, dict[str, str]] = {}
         left_out: list[dict[str, Any]] = []
         for table in found:
             sheet = by_title.get(table.sheet or "") or with_identity(mapping.base, mapping, table)
@@ -166,6 +167,8 @@ class TabularCohort:
             if not wrong:
                 raw.append(table)
                 tables.append(standardise(table, sheet, self.view, path.name, cohort_id))
+                headers = {n: s.source for n, s in sheet.columns.items() if s.source}
+                sources |= {str(c): headers for c in tables[-1].frame.get("cohort_id", pd.Series(dtype="str")).unique()}
         problems += [p for t in tables for p in t.problems] + _across(tables, path.name)
         if problems:
             raise DataError(problems)
@@ -184,6 +187,7 @@ class TabularCohort:
             checks=left_out + self._checks(path, digest, raw, tables),
             waive={str(c): dict(self.waive) for c in cohort["cohort_id"].unique()} if self.waive else {},
             unmapped=source[[c for c in source if c not in used]].reset_index(drop=True),
+            sources=sources,
         )
 
     def _wanted(self, path: Path) -> list[Sheet]:

@@ -27,7 +27,6 @@ from immunocast.cohort.checks.registry import CHECKS, Check, Severity
 from immunocast.cohort.checks.repair import set_missing
 from immunocast.cohort.checks.units import given_as_fraction
 from immunocast.cohort.checks.waivers import apply_waivers
-from immunocast.cohort.outcomes import RESPONSE_OF_BOR
 from immunocast.cohort.table import Provenance
 from immunocast.cohort.vocabulary import FEATURES
 
@@ -48,6 +47,9 @@ __all__ = [
     "set_missing",
     "to_checks_table",
 ]
+
+#: Objective response by best overall response, whatever endpoint is predicted.
+RESPONSE_OF_BOR = {"CR": 1, "PR": 1, "SD": 0, "PD": 0}
 
 Sources = Mapping[str, Mapping[str, str]]
 

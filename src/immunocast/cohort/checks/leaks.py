@@ -90,7 +90,7 @@ def check_leaks(part: Part, features: Sequence[str]) -> Iterator[dict[str, Any]]
         n = events + others
         if separation >= LEAK_AUROC:
             words = (
-                f"{label(column)} alone separates responders from non-responders with AUROC {separation:.2f}. "
+                f"{label(column)} alone separates patients with the event from those without with AUROC {separation:.2f}. "
                 "No baseline marker does that: the column probably carries the outcome or a later measurement."
             )
             yield part.found("IC-LEAK-001", words, column, n=n)

@@ -63,18 +63,102 @@ register(
             "A correction that matched no value.",
         ),
         Check(
-            "IC-FILE-005", "error", "cells that could not be read",
+            "IC-FILE-005", "info", "rows that the mapping leaves out",
+            "A row filter of the mapping left rows out.",
+            "They are counted in the participant flow, and nowhere else.",
+            "Nothing, if the filter is meant.",
+            "`rows:` of the mapping.",
+        ),
+        Check(
+            "IC-FILE-006", "info", "cells read by a built-in spelling",
+            "Cells were read by a built-in table of spellings (RECIST, sex, yes and no).",
+            "A spelling may mean something else in this source.",
+            "Nothing, if the reading is right; else give a coding.",
+            "Cells that are no value of the vocabulary and stand in `cohort/spellings.py`.",
+        ),
+        Check(
+            "IC-FILE-007", "info", "values that were derived",
+            "A rule of the mapping computed values from other columns.",
+            "A derived value is as good as its parts.",
+            "Nothing, if the rule is meant.",
+            "`derive:` of the mapping.",
+        ),
+        Check(
+            "IC-FILE-008", "info", "marks cut off and values beyond an assay's range",
+            "Cells carried marks such as < or *, or said out of range.",
+            "Their values are bounds, not measurements.",
+            "Nothing, if the mapping's reading is meant.",
+            "Marks that the mapping declares.",
+        ),
+        Check(
+            "IC-FILE-009", "error", "cells that could not be read",
             "The reader refuses the file: text among numbers, unknown categories, values outside of the allowed range, double ids.",
             "A run would stop here.",
             "Mend the cells, or declare codes and units in the mapping.",
-            "`immunocast check` goes on without these cells to show all other findings, too.",
+            "Every problem of the reader. `immunocast check` goes on without these cells to show all other findings, too.",
         ),
         Check(
-            "IC-FILE-006", "info", "the mapping was inferred",
-            "The file carries no names of the vocabulary; columns were placed by `immunocast map`'s rules.",
+            "IC-FILE-010", "info", "the mapping was inferred",
+            "The file carries no names of the vocabulary; its columns were placed by the rules of `immunocast map`.",
             "A column may be something else than was inferred.",
             "Write the mapping down and correct it: `immunocast map FILE`.",
             "`immunocast check FILE` without `--mapping`.",
+        ),
+        Check(
+            "IC-EXPR-001", "info", "how an expression matrix was read",
+            "Orientation, unit and logarithm of the matrix, and the evidence for them.",
+            "A score from other genes or another unit is another score.",
+            "See `docs` of expression scores; state orientation and unit in the mapping where the rule is wrong.",
+            "Told by the reader of expression matrices.",
+        ),
+        Check(
+            "IC-EXPR-002", "info", "genes and form of an expression score",
+            "How many of a score's genes are there, and which form was used.",
+            "A score from other genes or another unit is another score.",
+            "See `docs` of expression scores; state orientation and unit in the mapping where the rule is wrong.",
+            "Told by the reader of expression matrices.",
+        ),
+        Check(
+            "IC-EXPR-003", "warning", "an expression score is refused",
+            "Too few of the score's genes are in the matrix.",
+            "A score from other genes or another unit is another score.",
+            "See `docs` of expression scores; state orientation and unit in the mapping where the rule is wrong.",
+            "Told by the reader of expression matrices.",
+        ),
+        Check(
+            "IC-EXPR-004", "info", "names of a matrix that were merged or passed over",
+            "Aliases, duplicates or samples that no patient has.",
+            "A score from other genes or another unit is another score.",
+            "See `docs` of expression scores; state orientation and unit in the mapping where the rule is wrong.",
+            "Told by the reader of expression matrices.",
+        ),
+        Check(
+            "IC-EXPR-005", "info", "samples without an expression score",
+            "In some samples too few genes are measured.",
+            "A score from other genes or another unit is another score.",
+            "See `docs` of expression scores; state orientation and unit in the mapping where the rule is wrong.",
+            "Told by the reader of expression matrices.",
+        ),
+        Check(
+            "IC-LINK-002", "info", "patients of different cohorts may be the same person",
+            "Two patients agree more than chance explains, but not surely.",
+            "If they are one person and stay apart, a patient stands on both sides of a split.",
+            "Look at the pairs; give both one `person_id` if they are one person.",
+            "Posterior between `linkage.review` and `linkage.posterior`.",
+        ),
+        Check(
+            "IC-LINK-003", "warning", "patients of different cohorts agree in all but a decisive field",
+            "They would be linked, were it not for a conflict such as sex.",
+            "The field may be coded the other way round in one of the files.",
+            "Look at the coding in both files.",
+            "A conflict in one of `linkage.decisive` with a score above the threshold.",
+        ),
+        Check(
+            "IC-LINK-004", "warning", "links contradict each other and were left out",
+            "A link would make two patients of one cohort one person.",
+            "A patient may be twice in a file, or the fields tell too little.",
+            "Look at the pairs.",
+            "Links that are taken by a better partner, or contradict others.",
         ),
         Check(
             "IC-NOTE-001", "info", "a correction or caveat that the cohort configuration states",
@@ -107,7 +191,7 @@ def check_events(part: Part) -> Iterator[dict[str, Any]]:
     events, others = int(outcome.sum()), int((1 - outcome).sum())
     if min(events, others) < MIN_CLASS:
         words = (
-            f"{events} responders and {others} non-responders: under {MIN_CLASS} of a kind, "
+            f"{events} patients with the event and {others} without: under {MIN_CLASS} of a kind, "
             "this cohort gets no estimates of its own."
         )
         yield part.found("IC-EVENTS-001", words, n=len(outcome))

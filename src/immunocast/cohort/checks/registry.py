@@ -29,6 +29,7 @@ FAMILIES = {
     "LINK": "The same patient in two cohorts",
     "EVENTS": "Size",
     "FILE": "Files and mappings",
+    "EXPR": "Expression matrices",
     "VIEW": "Views",
     "NOTE": "Notes",
     "WAIVE": "Waivers",

@@ -92,7 +92,9 @@ def draw_outcomes(
         "pfs_event": (pfs <= followed).astype(float),
         "os_months": np.round(np.maximum(np.minimum(os, followed), ONE_DAY), 2),
         "os_event": (os <= followed).astype(float),
-        "exposure_weeks": np.round(WEEKS_A_MONTH * np.maximum(np.minimum(adverse.pop("treated"), followed), ONE_DAY), 1),
+        "exposure_weeks": np.round(
+            WEEKS_A_MONTH * np.maximum(np.minimum(adverse.pop("treated"), followed), ONE_DAY), 1
+        ),
         **adverse,
         "latent_responder": responder.astype(float),
         "latent_pfs_months": pfs,

@@ -200,9 +200,13 @@ def _types(cohort: pd.DataFrame) -> Iterator[Row]:
         yield Row("type", f"share {name}", _SHARE[name] / total, len(part) / len(cohort), 0.01)
         yield Row("type", f"ORR {name}", orr, response[kind == name].mean(), 0.02)
         yield Row("type", f"share TMB>=10 {name}", high_tmb, (tmb >= 10).mean(), 0.03)
-        yield Row("type", f"median PFS {name}", mpfs, median_survival(part["pfs_months"], part["pfs_event"]), 0.15, True)
+        yield Row(
+            "type", f"median PFS {name}", mpfs, median_survival(part["pfs_months"], part["pfs_event"]), 0.15, True
+        )
         if mos:
-            yield Row("type", f"median OS {name}", mos, median_survival(part["os_months"], part["os_event"]), 0.15, True)
+            yield Row(
+                "type", f"median OS {name}", mos, median_survival(part["os_months"], part["os_event"]), 0.15, True
+            )
         mean, sd = _LN_TMB[name]
         log = np.log(tmb[tmb > 0])
         why = "the share with TMB >= 10 comes first; a count on 1 Mb scatters by itself"
@@ -252,7 +256,9 @@ def _expression(cohort: pd.DataFrame, truth: pd.DataFrame) -> Iterator[Row]:
     why = "IMvigor210's own survival is shorter than that of Bladder in the workbook, which comes first"
     for phenotype, months in (("inflamed", 13.3), ("excluded", 8.1), ("desert", 8.0)):
         yield Row("phenotype", f"median OS {phenotype}, Bladder", months, medians[phenotype], None, why=why)
-    yield Row("phenotype", "median OS, inflamed/desert", 13.3 / 8.0, medians["inflamed"] / medians["desert"], 0.20, True)
+    yield Row(
+        "phenotype", "median OS, inflamed/desert", 13.3 / 8.0, medians["inflamed"] / medians["desert"], 0.20, True
+    )
     others = cohort[(cohort["tumor_type"] != "NSCLC") & cohort["responder"].notna()]
 
     def odds_ratio(part: pd.DataFrame, values: pd.Series) -> float:
