@@ -4,7 +4,8 @@ For a value v with k patients the number to be expected is the local density of 
 resolution of the column (its decimals), times the column's own habit of heaping: rounding, digit preference and the
 lattice of counts over a panel size make *many* values heavier than their surroundings, an imputed constant makes
 few. The habit is the fourth largest ratio of observed (lower 95 % limit) to expected over all other values, so
-up to three imputed constants can't hide each other. Poisson tail, corrected for the number of distinct values.
+up to three imputed constants can't hide each other. Binomial tail of the patients in the cell among those in and
+beside it, corrected for the number of distinct values.
 Where a column heaps, an atom must be twice as heavy as that.
 """
 
@@ -13,11 +14,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import chi2, poisson
+from scipy.stats import binom, chi2
 
 from immunocast.cohort.checks.stats import decimals
 
-ALPHA = 1e-3
+ALPHA = 1e-5
 MIN_ROWS = 5
 MIN_SHARE = 0.02
 #: At the ends fewer patients tell: a tail is thin.
@@ -77,9 +78,11 @@ def find_atoms(values: np.ndarray, *, masked: int = 3, habit: float = 1.0, n_tes
     for place in sorted({*inside, *(heavy[(heavy == 0) | (heavy == last)])}, key=lambda i: (-counts[i], i)):
         k = int(counts[place])
         rest = np.arange(len(levels)) != place
-        expected = _expected(float(levels[place]), float(step[place]), levels[rest], counts[rest])
+        beside, cells = _neighbours(float(levels[place]), float(step[place]), levels[rest], counts[rest])
         heaping = max(habit, _habit(levels[rest], counts[rest], step[rest], masked))
-        p = poisson.sf(k - 1, expected * heaping) * len(levels) * n_tests
+        expected = beside / cells
+        # of all patients in and beside the cell, a share of heaping / (cells + heaping) is to be expected in it
+        p = binom.sf(k - 1, k + beside, heaping / (cells + heaping)) * len(levels) * n_tests
         least = max(MIN_ROWS, MIN_SHARE * n) if 0 < place < last else edge
         ratio = MIN_RATIO if heaping < 1.5 else MIN_RATIO_HEAPED
         if p < ALPHA and k - expected * heaping >= 0.8 * least and k >= ratio * expected * heaping:
@@ -104,33 +107,35 @@ def habit_of_heaping(values: np.ndarray, masked: int = 3) -> float:
 
 def _beside(
     at: np.ndarray, left: np.ndarray, right: np.ndarray, cell: np.ndarray, levels: np.ndarray, counts: np.ndarray
-) -> np.ndarray:
-    """Patients per unit beside each place: at least a twentieth of all, ten, and two levels on each side.
+) -> tuple[np.ndarray, np.ndarray]:
+    """Patients beside each place, and the width that they fill: a fiftieth of all, ten, and two levels on each side.
 
     `left` and `right` are the levels that belong to the place itself, which are not counted.
     """
     rows = int(counts.sum())
-    half = max(10, rows // 20)
+    half = max(10, rows // 50)
     below = np.concatenate([[0], np.cumsum(counts)])  # patients below each level
     low = np.searchsorted(below[1:], np.maximum(below[left] - half, 0), side="right")
     low = np.clip(np.minimum(low, left - 2), 0, len(levels) - 1)
-    high = np.searchsorted(below[1:], np.minimum(below[right] + half, rows - 1), side="right")
+    high = np.searchsorted(below[1:], np.minimum(below[right] + half, rows) - 1, side="right")
     high = np.clip(np.maximum(high, right + 1), 0, len(levels) - 1)
     own = below[right] - below[left]
     # of the width, the place's own cell holds nobody that is counted
     width = np.maximum(levels[high], at) - np.minimum(levels[low], at)
-    return (below[high + 1] - below[low] - own) / np.maximum(width, cell)
+    return below[high + 1] - below[low] - own, np.maximum(width, cell)
 
 
-def _expected(value: float, step: float, levels: np.ndarray, counts: np.ndarray) -> float:
-    """Patients to be expected at `value` from the density of all other values, without heaping."""
+def _neighbours(value: float, step: float, levels: np.ndarray, counts: np.ndarray) -> tuple[int, float]:
+    """Patients beside `value`, and the number of cells of the column's resolution that they fill."""
     here = np.searchsorted(levels, [value])
-    return float(_beside(np.array([value]), here, here, np.array([step]), levels, counts)[0] * step)
+    beside, width = _beside(np.array([value]), here, here, np.array([step]), levels, counts)
+    return int(beside[0]), float(width[0] / step)
 
 
 def _habit(levels: np.ndarray, counts: np.ndarray, steps: np.ndarray, masked: int) -> float:
     place = np.arange(len(levels))
-    natural = (_beside(levels, place, place + 1, steps, levels, counts) * steps)[1:-1]
+    beside, width = _beside(levels, place, place + 1, steps, levels, counts)
+    natural = (beside / width * steps)[1:-1]
     inner = counts[1:-1]
     heaped = inner >= 3
     ratio = np.sort(inner[heaped] / np.maximum(natural[heaped], 1e-9) * _shrink(inner[heaped]))
