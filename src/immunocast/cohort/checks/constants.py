@@ -172,14 +172,18 @@ def _atoms_of_all_and_groups(part: Part, column: str, values: np.ndarray) -> lis
         return found
     types = part.text("tumor_type")
     groups = [(types == name).to_numpy(dtype=bool) & everyone for name in sorted(types.dropna().unique())]
-    groups = [g for g in groups if 40 <= g.sum() < everyone.sum()]
-    habit = habit_of_heaping(values[everyone], masked) if groups else 1.0
+    groups = [g for g in groups if 10 <= g.sum() < everyone.sum()]
+    large = [g for g in groups if g.sum() >= 40]
+    habit = habit_of_heaping(values[everyone], masked) if large else 1.0
     for group in groups:
-        atoms = find_atoms(values[group], masked=masked, habit=habit, n_tests=len(groups))
-        # a lattice of panel counts is coarse in a small group: there an atom must stand out from all other values
-        _, counts = np.unique(values[group], return_counts=True)
-        second = int(np.sort(counts)[-2])
-        found += [(group, a) for a in atoms if a.at == "inside" and a.n >= max(MIN_GROUP_ROWS, 2 * second)]
+        levels, counts = np.unique(values[group], return_counts=True)
+        top, second = np.sort(counts)[-1], np.sort(counts)[-2] if len(counts) > 1 else 0
+        if top >= 0.95 * group.sum() and VOCABULARY[column].kind == "number":
+            found.append((group, Atom(float(levels[counts.argmax()]), int(top), 1.0, "inside")))
+        elif group.sum() >= 40:
+            # a lattice of panel counts is coarse in a small group: there an atom must stand out from all other values
+            atoms = find_atoms(values[group], masked=masked, habit=habit, n_tests=len(large))
+            found += [(group, a) for a in atoms if a.at == "inside" and a.n >= max(MIN_GROUP_ROWS, 2 * second)]
     return found
 
 
