@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from immunocast.cohort.linkage import link_persons
+from immunocast.cohort.linkage import find_links, link_persons
 from immunocast.cohort.outcomes import Labels, make_labels, participant_flow
 from immunocast.cohort.quality import apply_waivers, check_cohort, check_links, finding, to_checks_table
 from immunocast.cohort.table import CohortTables
