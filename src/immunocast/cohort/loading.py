@@ -8,11 +8,11 @@ from typing import Any
 
 import pandas as pd
 
-from immunocast.cohort.linkage import find_links, link_persons
+from immunocast.cohort.linkage import find_links, linkage_settings
+from immunocast.cohort.linkage.findings import check_links
 from immunocast.cohort.outcomes import Labels, make_labels, participant_flow
-from immunocast.cohort.quality import apply_waivers, check_cohort, check_links, finding, to_checks_table
+from immunocast.cohort.quality import apply_waivers, check_cohort, finding, to_checks_table
 from immunocast.cohort.table import CohortTables
-from immunocast.errors import ConfigError
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ def prepare_cohort(
     tables : what a reader returned.
     endpoint : key of `cohort.outcomes.ENDPOINTS`.
     features : columns that the configured models read.
-    linkage : arguments of `link_persons`, None to leave persons as they are.
+    linkage : settings of `find_links`, None to leave persons as they are.
     waive : check code -> reason.
 
     Raises
@@ -60,14 +60,13 @@ def prepare_cohort(
     DataError
         Where two outcome columns contradict each other.
     """
-    unknown = set(linkage or {}) - {"exact", "tolerance", "minimum"}
-    if unknown:
-        raise ConfigError(f"linkage.{sorted(unknown)[0]}: unknown; known are exact, tolerance and minimum.")
+    linkage_settings(linkage or {})  # a mistake is told, also where nobody is linked
     cohort, found = tables.cohort, [dict(row) for row in tables.checks]
-    # simulated patients are nobody twice: a fingerprint that agrees is chance
-    if linkage and not tables.provenance.synthetic:
-        cohort, links = link_persons(cohort, **linkage)
-        found += check_links(links)
+    # simulated patients are nobody twice: agreement is chance
+    if linkage is not None and not tables.provenance.synthetic:
+        linked = find_links(cohort, **linkage)
+        cohort = linked.cohort
+        found += check_links(linked)
     labels = make_labels(cohort, endpoint)
     found += check_cohort(cohort, labels.y, tables.provenance, features)
     found += [finding("IC-NOTE-001", "info", note) for note in tables.provenance.notes]

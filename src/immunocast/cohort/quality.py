@@ -13,6 +13,9 @@ IC-UNIT-001     error     a percentage looks like a fraction
 IC-SURV-001     warning   progression-free survival is longer than overall survival
 IC-EVENTS-001   warning   a cohort has too few events for estimates of its own
 IC-LINK-001     warning   patients of different cohorts are the same person
+IC-LINK-002     info      patients of different cohorts may be the same person; they are not linked
+IC-LINK-003     warning   patients of different cohorts agree in all but a decisive field, such as sex
+IC-LINK-004     warning   links contradict each other and were left out
 IC-MISS-001     info      a column that models use is missing for a whole cohort
 IC-FILE-001     warning   the file is not the one that the configuration was written for
 IC-FILE-002     warning   a column of the file is not in the vocabulary and was not read
@@ -255,24 +258,6 @@ def _separation(values: pd.Series, outcome: np.ndarray, kind: str) -> float:
     ranks = rankdata(kept.to_numpy(dtype=float))
     auroc = (ranks[y == 1].sum() - events * (events + 1) / 2) / (events * others)
     return float(max(auroc, 1 - auroc))
-
-
-def check_links(links: pd.DataFrame) -> list[dict[str, Any]]:
-    """Findings on persons who appear in two cohorts, a row a pair of cohorts."""
-    if links.empty:
-        return []
-    return [
-        finding(
-            "IC-LINK-001",
-            "warning",
-            f"{len(part)} patients of {a} are patients of {b} under other ids (same sex, tumour type, age, TMB and "
-            "copy-number fraction). They are one person each: never on both sides of a split.",
-            cohort_id=str(a),
-            n=len(part),
-            rows=part["patient_id"],
-        )
-        for (a, b), part in links.groupby(["cohort_id", "linked_cohort_id"], sort=True)
-    ]
 
 
 def check_performance(metrics: pd.DataFrame, provenance_synthetic: bool) -> list[dict[str, Any]]:

@@ -7,7 +7,7 @@ one or two wrong fields lose no pair.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import product
 from typing import NamedTuple
 
@@ -20,6 +20,8 @@ MOST_ENTRIES = 20
 STRIDES = (1, 2, 3)
 MOST_FIELDS = 5
 BUDGET = 12
+#: Up to so many pairs all are compared.
+ALL_PAIRS = 30_000
 #: A field enters keys where this share of both cohorts has it.
 COVERAGE = 0.1
 
@@ -44,6 +46,11 @@ def candidates(parts: Sequence[Comparable], left: np.ndarray, right: np.ndarray)
     -------
     Positions of the left and of the right patient of each candidate pair, each pair once, in a fixed order.
     """
+    if len(left) * len(right) <= ALL_PAIRS:
+        i, j = (k.ravel() for k in np.indices((len(left), len(right))))
+        if left is right:
+            i, j = i[i < j], j[i < j]
+        return left[i], right[j]
     entries = _entries(parts, left, right)
     found = [np.zeros(0, dtype=np.int64)]
     need = np.log2(max(len(right), 2)) - 1
@@ -92,29 +99,31 @@ def _keys(entries: Sequence[_Entry], need: float) -> list[tuple[_Entry, ...]]:
     return list(keys.values())
 
 
-def _pairs_of_key(key: Sequence[_Entry], left: np.ndarray, right: np.ndarray):
+def _pairs_of_key(
+    key: Sequence[_Entry], left: np.ndarray, right: np.ndarray
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yield (positions in left, positions in right) of pairs that are near in all fields of the key.
 
     The first field is swept in sorted order, the others are cut into cells two tolerances wide, on two grids each
     that lie a tolerance apart: whoever is within the tolerance shares a cell of one of them.
     """
-    usable = [
-        np.flatnonzero(np.all([~np.isnan(e.scaled[side]) for e in key], axis=0)) for side in (left, right)
-    ]
+    usable = [np.flatnonzero(np.all([~np.isnan(e.scaled[side]) for e in key], axis=0)) for side in (left, right)]
     if not all(len(u) for u in usable):
         return
     sweep, *others = key
     a, b = (sweep.scaled[side[u]] for side, u in zip((left, right), usable, strict=True))
     low = min(a.min(), b.min())
     span = max(a.max(), b.max()) - low + 4
-    grids = [(0.0, 1.0) if e.bits < 20 and not _is_coded(e.scaled) else (0.0,) for e in others]
+    both = [np.concatenate([e.scaled[side[u]] for side, u in zip((left, right), usable, strict=True)]) for e in others]
+    # categories lie 10 apart: one grid is enough
+    grids = [(0.0,) if np.all(v % 10 == 0) else (0.0, 1.0) for v in both]
     for offsets in product(*grids):
-        cells = [
-            np.floor((np.concatenate([e.scaled[left[usable[0]]], e.scaled[right[usable[1]]]]) + offset) / 2)
-            for e, offset in zip(others, offsets, strict=True)
-        ]
-        cell = np.unique(np.column_stack(cells), axis=0, return_inverse=True)[1].ravel() if cells else 0
-        place = np.broadcast_to(cell, len(a) + len(b)) * span + np.concatenate([a, b]) - low
+        cell = np.zeros(len(a) + len(b), dtype=np.int64)
+        for value, offset in zip(both, offsets, strict=True):
+            step = np.floor((value + offset) / 2).astype(np.int64)
+            step -= step.min()
+            cell = np.unique(cell * (step.max() + 1) + step, return_inverse=True)[1]
+        place = cell * span + np.concatenate([a, b]) - low
         at, of = place[: len(a)], place[len(a) :]
         order = np.argsort(of, kind="stable")
         ranked = of[order]
@@ -126,12 +135,6 @@ def _pairs_of_key(key: Sequence[_Entry], left: np.ndarray, right: np.ndarray):
         yield usable[0][rows], usable[1][order[np.repeat(first, count) + steps]]
 
 
-def _is_coded(scaled: np.ndarray) -> bool:
-    """Categories lie 10 apart: one grid is enough."""
-    known = scaled[~np.isnan(scaled)]
-    return bool(np.all(known % 10 == 0))
-
-
 def _within_budget(count: np.ndarray, budget: int) -> np.ndarray:
     """Leave out the patients with the most partners, whose values tell least, until the sum is within budget."""
     if count.sum() <= budget:
@@ -139,4 +142,4 @@ def _within_budget(count: np.ndarray, budget: int) -> np.ndarray:
     order = np.argsort(count, kind="stable")
     kept = np.cumsum(count[order]) <= budget
     limit = count[order][kept].max(initial=0)
-    return np.where(count < limit + (1 if kept.all() else 0), count, 0)
+    return np.where(count < limit, count, 0)  # the order of the rows decides nothing

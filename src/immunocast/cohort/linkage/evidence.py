@@ -71,8 +71,7 @@ def comparable(cohort: pd.DataFrame, fields: Mapping[str, Field]) -> list[Compar
     """
     frame = _with_equivalents(cohort)
     populations = [np.zeros(len(frame), dtype=int), pd.factorize(frame["cohort_id"])[0]]
-    if "tumor_type" in frame:
-        populations.append(pd.factorize(frame["tumor_type"])[0])  # -1 where unknown
+    by_type = pd.factorize(frame["tumor_type"])[0] if "tumor_type" in frame else populations[0]  # -1 where unknown
     out = []
     for name, field in fields.items():
         if name not in frame or frame[name].isna().all():
@@ -82,8 +81,9 @@ def comparable(cohort: pd.DataFrame, fields: Mapping[str, Field]) -> list[Compar
             continue
         smooth = VOCABULARY[name].kind in ("number", "integer")
         width = max(field.exact, _resolution(value) / 2) if smooth else field.exact
-        u_exact = _chance(value, width, populations, smooth)
-        u_near = np.fmax(_chance(scaled, 1.0, populations, smooth), u_exact)
+        among = populations if name == "tumor_type" else [*populations, by_type]
+        u_exact = _chance(value, width, among, smooth)
+        u_near = np.fmax(_chance(scaled, 1.0, among, smooth), u_exact)
         out.append(Comparable(name, field, value, scaled, u_exact, u_near, float(np.nanmean(u_near))))
     return out
 

@@ -144,17 +144,19 @@ def choose_fields(changes: Mapping[str, Mapping[str, Any] | None] | None) -> dic
         if change is None:
             fields.pop(name, None)
             continue
+        if not isinstance(change, Mapping):
+            raise ConfigError(f"linkage.fields.{name} is {change!r}; write e.g. {{error: 0.1}}, or null.")
         known = list(asdict(Field(0.1)))
         for key in change:
             if key not in known:
                 raise ConfigError(f"linkage.fields.{name}.{key}: unknown; known are {', '.join(known)}.")
         try:
-            base = fields.get(name, Field(error=0.2))
-            fields[name] = replace(
-                base, **{k: str(v) if k == "group" else float(v) for k, v in change.items()}
-            )
+            numbers = {key: float(value) for key, value in change.items() if key != "group"}
         except (TypeError, ValueError):
             raise ConfigError(f"linkage.fields.{name}: {dict(change)} holds something that is no number.") from None
+        fields[name] = replace(fields.get(name, Field(error=0.2)), **numbers)
+        if "group" in change:
+            fields[name] = replace(fields[name], group=str(change["group"] or ""))
         _check(name, fields[name])
     if not fields:
         raise ConfigError("linkage.fields leaves no field to compare; linkage=null switches the linkage off.")

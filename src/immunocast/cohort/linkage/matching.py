@@ -14,7 +14,7 @@ from immunocast.cohort.linkage.blocking import candidates
 from immunocast.cohort.linkage.evidence import AGREE, DISAGREE, NEAR, Comparable, comparable, levels, score, weights
 from immunocast.cohort.linkage.fields import choose_fields
 from immunocast.cohort.linkage.persons import Persons, assign
-from immunocast.errors import ConfigError
+from immunocast.cohort.linkage.settings import LinkageSettings, linkage_settings
 
 _CHUNK = 200_000
 LINK_COLUMNS = (
@@ -57,61 +57,6 @@ class Linkage:
     blocks: pd.DataFrame
 
 
-@dataclass(frozen=True)
-class LinkageSettings:
-    """How sure a link must be.
-
-    Attributes
-    ----------
-    posterior : probability that two patients of different cohorts are one person, from which they are linked.
-    matches : pairs of one person that a run is expected to hold before the data speak; the prior probability of a
-        pair is this number over that of all pairs, until the scores of two cohorts show that they overlap.
-    inside : posterior for pairs inside a cohort; None takes ids inside a cohort at their word.
-    review : posterior from which a pair that is not linked is reported.
-    decisive : fields in which a conflict forbids a link; the pair is reported instead.
-    fields : changes of `fields.FIELDS`: column -> attributes, None to leave a column out.
-    """
-
-    posterior: float = 0.99
-    matches: float = 1.0
-    inside: float | None = 0.999
-    review: float = 0.5
-    decisive: Sequence[str] = ("sex",)
-    fields: Mapping[str, Mapping[str, Any] | None] | None = None
-
-    def __post_init__(self) -> None:
-        for name in ("posterior", "inside", "review"):
-            value = getattr(self, name)
-            if value is None and name == "inside":
-                continue
-            if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < 1:
-                raise ConfigError(f"linkage.{name} is {value!r}; it must lie between 0 and 1.")
-        matches = self.matches
-        if isinstance(matches, bool) or not isinstance(matches, (int, float)) or not 0 < matches < np.inf:
-            raise ConfigError(f"linkage.matches is {matches!r}; it must be a number above 0.")
-        if isinstance(self.decisive, str):
-            raise ConfigError(f"linkage.decisive is {self.decisive!r}; write a list: [{self.decisive}].")
-        known = choose_fields(self.fields)
-        for name in self.decisive:
-            if name not in known:
-                raise ConfigError(f"linkage.decisive: {name!r} is none of the fields that are compared.")
-
-
-def linkage_settings(settings: Mapping[str, Any]) -> LinkageSettings:
-    """Settings from a configuration.
-
-    Raises
-    ------
-    ConfigError
-        For keys that do not exist and for values out of range.
-    """
-    known = list(LinkageSettings.__dataclass_fields__)
-    for key in settings:
-        if key not in known:
-            raise ConfigError(f"linkage.{key}: unknown; known are {', '.join(known)}.")
-    return LinkageSettings(**settings)
-
-
 def find_links(cohort: pd.DataFrame, **settings: Any) -> Linkage:
     """Compare the patients of all cohorts and link those who are one person.
 
@@ -136,11 +81,14 @@ def find_links(cohort: pd.DataFrame, **settings: Any) -> Linkage:
 
     The absence of a link proves nothing: patients with few fields, or common values in them, cannot be told apart.
     """
-    chosen = linkage_settings(settings)
+    return _find(cohort, linkage_settings(settings), across=True)
+
+
+def _find(cohort: pd.DataFrame, chosen: LinkageSettings, *, across: bool) -> Linkage:
     parts = comparable(cohort, choose_fields(chosen.fields))
     cohort_ids = cohort["cohort_id"].to_numpy(dtype=object)
     rows = {name: np.flatnonzero(cohort_ids == name) for name in sorted(set(cohort_ids))}
-    cuts = {(a, b): chosen.posterior for a, b in combinations(rows, 2)}
+    cuts = {(a, b): chosen.posterior for a, b in combinations(rows, 2)} if across else {}
     if chosen.inside is not None:
         cuts |= {(a, a): chosen.inside for a in rows if len(rows[a]) > 1}
     size = {k: _n_pairs(rows, *k) for k in cuts}
@@ -205,8 +153,8 @@ def _match(
         kept.append(pd.DataFrame({"left": a[keep], "right": b[keep], "score": bits[keep], "conflict": conflict[keep]}))
     pairs = pd.concat(kept, ignore_index=True) if kept else pd.DataFrame(columns=["left", "right", "score", "conflict"])
     free = pairs["conflict"] == ""
-    if left is not right:
-        prior = _prior_by_scores(pairs[free], prior, len(left) * len(right))
+    n_pairs = len(left) * (len(left) - 1) // 2 if left is right else len(left) * len(right)
+    prior = _prior_by_scores(pairs[free], prior, n_pairs)
     odds = np.exp2(np.minimum(pairs["score"].to_numpy(dtype=float), 300.0)) * prior
     pairs = pairs.assign(posterior=odds / (1 + odds))
     pairs = pairs.assign(sure=free & (pairs["posterior"] >= cut))
@@ -309,7 +257,7 @@ def near_duplicates(cohort: pd.DataFrame, **settings: Any) -> pd.DataFrame:
     -------
     A row a pair, see `Linkage.links`; patients whom the reader gave one `person_id` are left out.
     """
-    duplicates = find_links(cohort, **settings).duplicates
+    duplicates = _find(cohort, linkage_settings(settings), across=False).duplicates
     person = cohort.set_index("patient_id")["person_id"]
     known = person.loc[duplicates["patient_id"]].to_numpy() == person.loc[duplicates["linked_patient_id"]].to_numpy()
     return duplicates[~known].reset_index(drop=True)

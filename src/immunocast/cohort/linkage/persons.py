@@ -76,9 +76,9 @@ def assign(pairs: pd.DataFrame, persons: Persons) -> pd.Series:
     "linked"; "below the threshold"; "taken": one of the two has a better partner in the other's cohort;
     "contradiction": a chain over a third cohort would make two of its patients one.
     """
-    why = pd.Series("below the threshold", index=pairs.index, dtype="str")
+    why = dict.fromkeys(pairs.index, "below the threshold")
     # duplicates inside a cohort first: what they say is no contradiction later
     for inside in (True, False):
         part = pairs[pairs["sure"] & (pairs["inside"] == inside)]
-        why[part.index] = [persons.add(int(i), int(j)) for i, j in zip(part["left"], part["right"], strict=True)]
-    return why
+        why |= {k: persons.add(int(i), int(j)) for k, i, j in zip(part.index, part["left"], part["right"], strict=True)}
+    return pd.Series(why, dtype="str")
