@@ -3,7 +3,6 @@
 from immunocast.cohort.checks import (
     apply_waivers,
     check_cohort,
-    check_links,
     check_performance,
     finding,
     given_as_fraction,
@@ -14,7 +13,6 @@ from immunocast.cohort.checks import (
 __all__ = [
     "apply_waivers",
     "check_cohort",
-    "check_links",
     "check_performance",
     "finding",
     "given_as_fraction",

@@ -15,6 +15,7 @@ import pandas as pd
 
 from immunocast.cohort.checks import categories, derived, duplicates, flags, leaks, missing, others, shift, times, units
 from immunocast.cohort.checks.constants import Imputed, check_constants, imputed_values
+from immunocast.cohort.checks.duplicates import check_duplicates
 from immunocast.cohort.checks.findings import (
     CHECK_COLUMNS,
     Part,
@@ -22,7 +23,7 @@ from immunocast.cohort.checks.findings import (
     raise_on_errors,
     to_checks_table,
 )
-from immunocast.cohort.checks.others import check_links, check_performance
+from immunocast.cohort.checks.others import check_performance, check_problems
 from immunocast.cohort.checks.registry import CHECKS, Check, Severity
 from immunocast.cohort.checks.repair import set_missing
 from immunocast.cohort.checks.units import given_as_fraction
@@ -38,8 +39,9 @@ __all__ = [
     "Severity",
     "apply_waivers",
     "check_cohort",
-    "check_links",
+    "check_duplicates",
     "check_performance",
+    "check_problems",
     "finding",
     "given_as_fraction",
     "imputed_in",

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from immunocast.cohort.checks.findings import Part
-from immunocast.cohort.checks.registry import Check, register
+from immunocast.cohort.checks.findings import Part, finding
+from immunocast.cohort.checks.registry import CHECKS, Check, register
 from immunocast.cohort.vocabulary import VOCABULARY
 
 register(
@@ -53,3 +53,19 @@ def copied_rows(part: Part) -> np.ndarray:
     telling = (values.notna().sum(axis=1) >= 5) & (part.frame[fine].notna().sum(axis=1) >= 2)
     hashes = pd.util.hash_pandas_object(values, index=False)
     return (telling & hashes.duplicated(keep=False)).to_numpy(dtype=bool)
+
+
+def check_duplicates(pairs: pd.DataFrame) -> list[dict[str, Any]]:
+    """Findings on pairs inside a cohort that the linkage takes for one person (`Linkage.duplicates`)."""
+    found = []
+    for cohort_id, part in pairs.groupby("cohort_id", sort=True):
+        ids = sorted({*part["patient_id"], *part["linked_patient_id"]})
+        pair = part.sort_values(["score", "patient_id"], ascending=[False, True]).iloc[0]
+        words = (
+            f"{len(part)} pairs of patients are nearly the same (surest: {pair['patient_id']} and "
+            f"{pair['linked_patient_id']}, score {pair['score']:.0f} bits; probability of being one person "
+            f"{part['posterior'].min():.3f} or more). They share a person_id from here on."
+        )
+        severity = CHECKS["IC-DUP-002"].severity
+        found.append(finding("IC-DUP-002", severity, words, cohort_id=str(cohort_id), n=len(ids), rows=ids))
+    return found

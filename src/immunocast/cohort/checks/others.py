@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pandas as pd
 
 from immunocast.cohort.checks.findings import Part, finding
-from immunocast.cohort.checks.registry import Check, register
+from immunocast.cohort.checks.registry import CHECKS, Check, register
 from immunocast.cohort.checks.stats import MIN_CLASS
+from immunocast.errors import Problem
 
 register(
     [
@@ -161,6 +162,13 @@ register(
             "Links that are taken by a better partner, or contradict others.",
         ),
         Check(
+            "IC-OUT-001", "error", "outcome columns contradict each other",
+            "Best overall response and the source's own flag of the same outcome disagree, or the endpoint lacks a column.",
+            "No label can be made.",
+            "Map one of the two, or mend the coding of the flag.",
+            "The rules of the endpoint.",
+        ),
+        Check(
             "IC-NOTE-001", "info", "a correction or caveat that the cohort configuration states",
             "What the configuration's author found in the source.",
             "For the record.",
@@ -197,22 +205,16 @@ def check_events(part: Part) -> Iterator[dict[str, Any]]:
         yield part.found("IC-EVENTS-001", words, n=len(outcome))
 
 
-def check_links(links: pd.DataFrame) -> list[dict[str, Any]]:
-    """Findings on persons who appear in two cohorts, a row a pair of cohorts."""
-    if links.empty:
-        return []
-    return [
-        finding(
-            "IC-LINK-001",
-            "warning",
-            f"{len(part)} patients of {a} are patients of {b} under other ids (same sex, tumour type, age, TMB and "
-            "copy-number fraction). They are one person each: never on both sides of a split.",
-            cohort_id=str(a),
-            n=len(part),
-            rows=part["patient_id"],
-        )
-        for (a, b), part in links.groupby(["cohort_id", "linked_cohort_id"], sort=True)
-    ]
+def check_problems(problems: Sequence[Problem], code: str) -> list[dict[str, Any]]:
+    """Findings for the problems of a reader (IC-FILE-009) or of an endpoint (IC-OUT-001)."""
+    found = []
+    for p in problems:
+        at = f" (row{'s' * (len(p.rows) > 1)} {', '.join(map(str, p.rows[:8]))}{' ...' * (len(p.rows) > 8)})"
+        value = f", e.g. {p.value!r}" if p.value is not None else ""
+        where = f"{p.sheet}: " if p.sheet else ""
+        words = f"{where}{p.message}{value}{at if p.rows else ''}. {p.mend}".rstrip(". ") + "."
+        found.append(finding(code, CHECKS[code].severity, words, column=p.column, n=len(p.rows)))
+    return found
 
 
 def check_performance(metrics: pd.DataFrame, provenance_synthetic: bool) -> list[dict[str, Any]]:

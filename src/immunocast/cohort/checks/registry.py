@@ -27,6 +27,7 @@ FAMILIES = {
     "SHIFT": "Sites and batches",
     "DUP": "The same patient twice in a cohort",
     "LINK": "The same patient in two cohorts",
+    "OUT": "Outcomes",
     "EVENTS": "Size",
     "FILE": "Files and mappings",
     "EXPR": "Expression matrices",
