@@ -13,7 +13,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -192,21 +192,20 @@ def detected(trap: Trap, cohort: pd.DataFrame, before: Counter, share: float, se
     }
 
 
-def study(names: list[str], sizes: list[int], seeds: int) -> pd.DataFrame:
-    """One row a trap and size: the share of runs that found it, by share of rows, and the codes that told."""
-    rows = []
-    for n in sizes:
-        clean = [(cohort_of(n, s), s) for s in range(seeds)]
-        base = [(c, codes_of(c), s) for c, s in clean]
-        for name in names:
-            trap, told = TRAPS[name], Counter()
-            row = {"trap": trap.what, "n": n}
+def study(names: list[str], sizes: list[int], seeds: int) -> Iterator[dict[str, object]]:
+    """A row a trap and size: the share of runs that found it, by share of rows, and the codes that told."""
+    clean = {n: [(cohort_of(n, s), s) for s in range(seeds)] for n in sizes}
+    base = {n: [(c, codes_of(c), s) for c, s in runs] for n, runs in clean.items()}
+    for name in names:
+        trap = TRAPS[name]
+        for n in sizes:
+            told: Counter[str] = Counter()
+            row: dict[str, object] = {"trap": trap.what, "n": n}
             for share in SHARES:
-                hits = [detected(trap, c, before, share, s) for c, before, s in base]
+                hits = [detected(trap, c, before, share, s) for c, before, s in base[n]]
                 told.update(code for codes in hits for code in codes)
                 row[f"{share:.0%}"] = f"{np.mean([bool(h) for h in hits]):.0%}"
-            rows.append(row | {"codes": ", ".join(sorted(told))})
-    return pd.DataFrame(rows)
+            yield row | {"codes": ", ".join(sorted(told)) or "none"}
 
 
 def false_alarms(seeds: int) -> pd.DataFrame:
@@ -240,10 +239,11 @@ def main() -> None:
     if chosen.false_alarms:
         print(false_alarms(chosen.false_alarms).to_string(index=False, float_format="{:.3f}".format))
     else:
-        table = study(chosen.traps.split(","), [int(n) for n in chosen.sizes.split(",")], chosen.seeds)
-        print("| " + " | ".join(table) + " |\n|" + "---|" * len(table.columns))
-        for row in table.itertuples(index=False):
-            print("| " + " | ".join(str(v) for v in row) + " |")
+        names, sizes = chosen.traps.split(","), [int(n) for n in chosen.sizes.split(",")]
+        for k, row in enumerate(study(names, sizes, chosen.seeds)):
+            if k == 0:
+                print("| " + " | ".join(row) + " |\n|" + "---|" * len(row))
+            print("| " + " | ".join(str(v) for v in row.values()) + " |", flush=True)
     print(f"\n{time.perf_counter() - started:.0f} s")
 
 
