@@ -169,7 +169,19 @@ class _Columns:
             self.text[j] = cells
 
     def cells(self, file: str, headers: list[str], rows: np.ndarray) -> Cells:
-        return Cells(file, headers, self.numbers, self.text, frozenset(self.words), self.odd, rows)
+        """All columns, without the rows in which nothing stands."""
+        filled = (~np.isnan(self.numbers)).any(axis=1)
+        for column in self.text.values():
+            filled |= np.array([c is not None for c in column], dtype=bool)
+        for found in self.odd.values():
+            filled[[i for i, _ in found]] = True
+        text, odd, numbers = self.text, self.odd, self.numbers
+        if not filled.all():
+            position = np.cumsum(filled) - 1
+            text = {j: [c for c, there in zip(column, filled, strict=True) if there] for j, column in text.items()}
+            odd = {j: [(int(position[i]), c) for i, c in found] for j, found in odd.items()}
+            numbers, rows = numbers[filled], rows[filled]
+        return Cells(file, headers, numbers, text, frozenset(self.words), odd, rows)
 
 
 def _from_strings(path: Path, headers: list[str], table: Any, rows: np.ndarray) -> Cells:
