@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from immunocast.cohort.expression import check_forms
 from immunocast.cohort.linkage import link_persons
 from immunocast.cohort.outcomes import Endpoint, Labels, make_endpoint, participant_flow
 from immunocast.cohort.quality import apply_waivers, check_cohort, check_links, finding, to_checks_table
@@ -70,6 +71,7 @@ def prepare_cohort(
         found += check_links(links)
     endpoint = make_endpoint(endpoint)
     labels = endpoint.label(cohort)
+    found += check_forms(cohort)
     found += check_cohort(cohort, labels.y, tables.provenance, features)
     found += [finding("IC-NOTE-001", "info", note) for note in tables.provenance.notes]
     shared = cohort["person_id"].duplicated(keep=False)
