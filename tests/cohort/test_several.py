@@ -37,7 +37,7 @@ class Ready:
             Provenance(cohort_id, synthetic, f"paper on {cohort_id}", cohort_id * 8, view, "CC0", notes),
             truth=pd.DataFrame({"patient_id": ids, "p_response": 0.5}) if synthetic else None,
             checks=[finding("IC-FILE-003", "info", "absent", cohort_id=cohort_id)],
-            waive={cohort_id: {"IC-X": "known"}},
+            waive={cohort_id: {"IC-SURV-001": "known"}},
             unmapped=unmapped,
         )
 
@@ -57,7 +57,7 @@ def test_rows_stand_in_the_order_of_the_members_and_columns_in_that_of_the_vocab
     assert np.isnan(cohort["nlr"].iloc[2])
     assert cohort["responder"].isna().tolist() == [True, True, False]
     assert [c["cohort_id"] for c in tables.checks] == ["b", "a"]
-    assert tables.waive == {"b": {"IC-X": "known"}, "a": {"IC-X": "known"}}
+    assert tables.waive == {"b": {"IC-SURV-001": "known"}, "a": {"IC-SURV-001": "known"}}
 
 
 def test_equal_patient_ids_of_two_files_stay_two_people():

@@ -50,11 +50,15 @@ class CohortTables:
     provenance : where it comes from.
     truth : None for real cohorts; for synthetic ones one row a patient (patient_id, p_response and effects),
         kept away from models.
+    truth_features : None for real cohorts; for synthetic ones what is true of each feature, a row an outcome and a
+        feature.
     checks : what the reader found, rows of the checks table.
     waive : cohort id -> {check code, "code:column" or "code:cohort" -> reason}, as the cohort's configuration
         states it; it concerns findings of that cohort only.
     unmapped : the source's other columns as they stand there, one row for each of `cohort`, in the same order;
         None where the source has none. Checks look at them, nothing stores them.
+    sources : cohort id -> {vocabulary name -> header of the source}, where a reader maps columns. Checks look at
+        the headers.
     """
 
     cohort: pd.DataFrame
@@ -63,6 +67,8 @@ class CohortTables:
     checks: list[dict[str, Any]] = field(default_factory=list)
     waive: dict[str, dict[str, str]] = field(default_factory=dict)
     unmapped: pd.DataFrame | None = None
+    sources: dict[str, dict[str, str]] = field(default_factory=dict)
+    truth_features: pd.DataFrame | None = None
 
 
 def _pandera_column(column: Column) -> pa.Column:

@@ -23,7 +23,7 @@ import pandas as pd
 from immunocast.cohort.expression import add_scores, parse_expression
 from immunocast.cohort.hints import did_you_mean
 from immunocast.cohort.mapping import MAPPING_KEYS, READER_KEYS, identity_spec, parse_mapping
-from immunocast.cohort.mapping_types import ColumnMapping, Sheet
+from immunocast.cohort.mapping_types import ColumnMapping, ColumnSpec, Sheet
 from immunocast.cohort.quality import finding as check
 from immunocast.cohort.raw_table import UNNAMED, RawTable
 from immunocast.cohort.registry import locate
@@ -155,6 +155,38 @@ class TabularCohort:
         ConfigError
             Where `cohorts` names a cohort that is not there.
         """
+        tables, problems = self._read()
+        if problems:
+            raise DataError(problems)
+        return replace(tables, cohort=to_cohort_table(tables.cohort))
+
+    def load_what_can_be_read(self) -> tuple[CohortTables, list[Problem]]:
+        """Read the file for checks: cells that are refused are missing, numbers beyond the allowed range stay.
+
+        Returns
+        -------
+        Tables whose cohort need not satisfy the schema (numbers out of range, ids that are there twice), fit for
+        `checks.check_cohort` and nothing else; and the problems with which `load` would refuse the file.
+
+        Raises
+        ------
+        DataError
+            Where nothing can be read, or no row has an id.
+        """
+        try:
+            return self.load(), []
+        except DataError as error:
+            refused = list(error.problems)
+        tables, _ = self._read(limits=False)
+        if tables.cohort.empty or "patient_id" not in tables.cohort:
+            raise DataError(refused)
+        rows = pd.Series([f"row {k}" for k in range(1, len(tables.cohort) + 1)], dtype="str")
+        ids = tables.cohort["patient_id"].astype("str").fillna(rows)
+        persons = tables.cohort["person_id"].fillna(ids) if "person_id" in tables.cohort else ids
+        return replace(tables, cohort=tables.cohort.assign(patient_id=ids, person_id=persons)), refused
+
+    def _read(self, *, limits: bool = True) -> tuple[CohortTables, list[Problem]]:
+        """Everything that can be read, the cohort not yet held against the schema, and what is wrong."""
         path, mapping = self.path, self._mapping
         name = self.name or path.stem
         wanted = self._wanted(path)
@@ -163,21 +195,25 @@ class TabularCohort:
         by_title = {s.title: s for s in wanted if s.title is not None}
         raw: list[RawTable] = []
         tables: list[SheetTable] = []
+        sources: dict[str, dict[str, str]] = {}
         left_out: list[dict[str, Any]] = []
         for table in found:
             sheet = by_title.get(table.sheet or "") or with_identity(mapping.base, mapping, table)
+            sheet = sheet if limits else _without_limits(sheet)
             cohort_id = sheet.cohort_id or name
             table, wrong, checks = filter_rows(table, sheet.rows, path.name, cohort_id)
             problems, left_out = problems + wrong, left_out + checks
             if not wrong:
                 raw.append(table)
                 tables.append(standardise(table, sheet, self.view, path.name, cohort_id))
+                headers = {n: s.source for n, s in sheet.columns.items() if s.source}
+                sources |= {str(c): headers for c in tables[-1].frame.get("cohort_id", pd.Series(dtype="str")).unique()}
         problems += [p for t in tables for p in t.problems] + _across(tables, path.name)
-        if problems:
+        if not tables:
             raise DataError(problems)
         cohort, source = stack_cohorts([t.frame for t in tables]), _source(raw)
         wanted_rows = self._selected(cohort)
-        cohort, source = cohort[wanted_rows], source[wanted_rows]
+        cohort, source = cohort[wanted_rows].reset_index(drop=True), source[wanted_rows].reset_index(drop=True)
         expression_checks: list[dict[str, Any]] = []
         expression_notes: list[str] = []
         if self._expression is not None:
@@ -188,13 +224,15 @@ class TabularCohort:
         notes = (*self.notes, *(note for t in tables for note in t.notes), *expression_notes)
         citation = self.citation or f"file {path.name}"
         used = frozenset[str]().union(*(t.sources for t in tables))
-        return CohortTables(
-            to_cohort_table(cohort),
+        read = CohortTables(
+            cohort,
             Provenance(name, False, citation, digest, self.view, self.licence, notes),
             checks=left_out + self._checks(path, digest, raw, tables) + expression_checks,
             waive={str(c): dict(self.waive) for c in cohort["cohort_id"].unique()} if self.waive else {},
-            unmapped=source[[c for c in source if c not in used]].reset_index(drop=True),
+            unmapped=source[[c for c in source if c not in used]],
+            sources=sources,
         )
+        return read, problems
 
     def _wanted(self, path: Path) -> list[Sheet]:
         """The sheets to read; for a file of one table, the mapping's base."""
@@ -237,6 +275,16 @@ class TabularCohort:
             for message in _unread(self._mapping, table):
                 checks.append(check("IC-FILE-002", "warning", message, n=len(table.frame)))
         return checks + [c for t in tables for c in t.checks]
+
+
+def _without_limits(sheet: Sheet) -> Sheet:
+    """A sheet's mapping that takes numbers also beyond the range that the vocabulary allows."""
+
+    def open_ended(spec: ColumnSpec) -> ColumnSpec:
+        column = replace(spec.recipe.column, low=None, high=None)
+        return replace(spec, recipe=replace(spec.recipe, column=column))
+
+    return replace(sheet, columns={name: open_ended(spec) for name, spec in sheet.columns.items()})
 
 
 def with_identity(sheet: Sheet, mapping: ColumnMapping, table: RawTable) -> Sheet:

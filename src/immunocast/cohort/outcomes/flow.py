@@ -18,9 +18,7 @@ DROPPED_ROWS = ("IC-FILE-005",)
 TIMES = ("os", "pfs")
 
 
-def participant_flow(
-    cohort: pd.DataFrame, labels: Labels, found: Sequence[Mapping[str, Any]] = ()
-) -> dict[str, Any]:
+def participant_flow(cohort: pd.DataFrame, labels: Labels, found: Sequence[Mapping[str, Any]] = ()) -> dict[str, Any]:
     """Count who was in the source, who was left out and why, and who is analysed, in all and by cohort.
 
     Parameters
