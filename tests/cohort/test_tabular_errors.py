@@ -64,7 +64,7 @@ def changed(**cells):
     ("cells", "column", "value", "message", "mend"),
     [
         ({"TMB": "OOR <"}, "TMB", "OOR <", "text in a number", "missing_codes"),
-        ({"TMB": "*5.88"}, "TMB", "*5.88", "text in a number", "Correct the cell"),
+        ({"TMB": "*5.88"}, "TMB", "*5.88", "text in a number", "strip: ['*']"),
         ({"TMB": '"1,2"'}, "TMB", "1,2", "text in a number", "with a point"),
         ({"TMB": "<1"}, "TMB", "<1", "text in a number", "coding: {'<1': NUMBER}"),
         ({"TMB": "50%"}, "TMB", "50%", "text in a number", "% sign"),

@@ -153,7 +153,7 @@ def test_a_correction_that_concerns_nobody_is_told(two_sheets):
         ({"columns": {"nlr": {"unit": "x"}}}, r"none \(the column has no unit\)"),
         ({"columns": {"sex": {"coding": {0: "man"}}}}, r"'man' is not one of female, male"),
         ({"columns": {"nlr": {"coding": {None: 1}}}}, r"write it in quotes"),
-        ({"columns": {"stage": {"source": "a", "value": "IV"}}}, r"either source or value"),
+        ({"columns": {"stage": {"source": "a", "value": "IV"}}}, r"give one of source, value, not several"),
         ({"columns": {"nlr": {"factor": -1}}}, r"above 0"),
         ({"columns": {"sex": {"factor": 2}}}, r"sex is not a number"),
         ({"columns": {"nlr": {"prefix_with_cohort": True}}}, r"is for patient_id"),

@@ -30,7 +30,12 @@ _CHUNK = 20_000
 
 
 def read_tables(
-    path: Path, sheets: Sequence[str] | None = None, delimiter: str | None = None
+    path: Path,
+    sheets: Sequence[str] | None = None,
+    delimiter: str | None = None,
+    *,
+    encoding: str | None = None,
+    header_row: int | None = None,
 ) -> tuple[list[RawTable], list[Problem]]:
     """Read a CSV, TSV, Parquet or XLSX file.
 
@@ -39,6 +44,9 @@ def read_tables(
     path : the file; its suffix tells the type.
     sheets : titles of the sheets wanted; None for the only sheet of a workbook. Ignored for other files.
     delimiter : of a text file; None for comma (.csv) or tab (.tsv, .txt).
+    encoding : of a text file; None for UTF-8.
+    header_row : row number of the header in a text file or workbook, as a spreadsheet shows it; None for the
+        first row that holds anything.
 
     Returns
     -------
@@ -51,13 +59,13 @@ def read_tables(
     """
     content = _content(path)
     suffix = path.suffix.lower()
-    _check_type(path, content)
+    _check_type(path, content, encoding)
     if suffix in XLSX:
-        return read_xlsx(path, content, sheets)
+        return read_xlsx(path, content, sheets, header_row)
     if suffix in PARQUET:
         table = _read_parquet(path, content)
     else:
-        table = _read_text(path, content, delimiter or DELIMITERS[suffix])
+        table = _read_text(path, content, delimiter or DELIMITERS[suffix], encoding, header_row)
     return ([], [no_rows(path, None)]) if table.frame.empty else ([table], [])
 
 
@@ -108,6 +116,8 @@ def _content(path: Path) -> bytes:
     return content
 
 
+_UTF16 = "UTF-16 text"
+
 #: First bytes -> what the file really is.
 _MAGIC = (
     (b"version https://git-lfs", "a git-LFS pointer"),
@@ -116,12 +126,12 @@ _MAGIC = (
     (b"\xd0\xcf\x11\xe0", "an old .xls or a password-protected workbook"),
     (b"\x1f\x8b", "gzip-compressed"),
     (b"%PDF", "a PDF"),
-    (b"\xff\xfe", "UTF-16 text"),
-    (b"\xfe\xff", "UTF-16 text"),
+    (b"\xff\xfe", _UTF16),
+    (b"\xfe\xff", _UTF16),
 )
 
 
-def _check_type(path: Path, content: bytes) -> None:
+def _check_type(path: Path, content: bytes, encoding: str | None) -> None:
     """Refuse a file that is not what its suffix says."""
     suffix = path.suffix.lower()
     if suffix not in (*DELIMITERS, *PARQUET, *XLSX):
@@ -137,13 +147,13 @@ def _check_type(path: Path, content: bytes) -> None:
     if is_a is None and re.match(rb"\s*<(!doctype|html|\?xml)", content[:200], re.IGNORECASE):
         is_a = "a web page"
     wanted = _MAGIC[1][1] if suffix in XLSX else _MAGIC[2][1] if suffix in PARQUET else None
-    if is_a == wanted:
+    if is_a == wanted or (is_a == _UTF16 and encoding is not None and encoding.startswith("utf-16")):
         return
     mends = {
         _MAGIC[0][1]: "Fetch the data with `git lfs pull`",
         _MAGIC[3][1]: "Save it as .xlsx without a password",
         _MAGIC[4][1]: "Unpack it first",
-        _MAGIC[6][1]: "Save it as UTF-8 (in Excel: CSV UTF-8)",
+        _UTF16: "Save it as UTF-8 (in Excel: CSV UTF-8), or declare `encoding: utf-16`",
         "a web page": "The download went wrong: fetch the file itself",
     }
     raise DataError(
@@ -158,17 +168,19 @@ def _check_type(path: Path, content: bytes) -> None:
 # -- text ---------------------------------------------------------------------------------------------------
 
 
-def _decode(path: Path, content: bytes) -> str:
+def _decode(path: Path, content: bytes, encoding: str | None) -> str:
+    wanted = encoding or "utf-8"
     try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = content[: error.start].count(b"\n") + 1
-        byte = content[error.start : error.start + 1]
+        text = content.decode("utf-8-sig" if wanted == "utf-8" else wanted).removeprefix("\ufeff")
+    except UnicodeError as error:
+        start = getattr(error, "start", 0)  # some codecs raise the base class, without a place
+        line = content[:start].count(b"\n") + 1
+        byte = content[start : start + 1]
+        shown = byte.decode("cp1252", "replace")
         raise DataError(
             Problem(
-                f"the file is not UTF-8: line {line} has the byte {byte.hex()} "
-                f"({byte.decode('cp1252', 'replace')!r} in Windows-1252)",
-                "Save it as UTF-8 (in Excel: CSV UTF-8), or convert it with `iconv -f WINDOWS-1252 -t UTF-8`",
+                f"the file is not {wanted.upper()}: line {line} has the byte {byte.hex()} ({shown!r} in Windows-1252)",
+                "Save it as UTF-8 (in Excel: CSV UTF-8), or declare `encoding: windows-1252` in the mapping",
                 file=str(path),
             )
         ) from None
@@ -177,12 +189,13 @@ def _decode(path: Path, content: bytes) -> str:
     return text
 
 
-def _read_text(path: Path, content: bytes, delimiter: str) -> RawTable:
-    text = _decode(path, content)
-    first = text.lstrip("\r\n").split("\n", 1)[0]
+def _read_text(path: Path, content: bytes, delimiter: str, encoding: str | None, header_row: int | None) -> RawTable:
+    text = _decode(path, content, encoding)
+    first = text.lstrip("\r\n") if header_row is None else "\n".join(text.split("\n")[header_row - 1 :])
+    first = first.split("\n", 1)[0]
     other = max(_DELIMITER_NAMES, key=first.count)
     if first.count(other) > first.count(delimiter):
-        comma = " Decimal commas must become points, too" if other == ";" else ""
+        comma = ' Where decimals are commas, declare `decimal: ","`, too' if other == ";" else ""
         raise DataError(
             Problem(
                 f"the header looks {_DELIMITER_NAMES[other]}-separated, "
@@ -194,7 +207,7 @@ def _read_text(path: Path, content: bytes, delimiter: str) -> RawTable:
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     try:
         records = enumerate(reader, start=1)
-        header = next(((n, cells) for n, cells in records if any(c.strip() for c in cells)), (1, []))
+        header = next(((n, c) for n, c in records if n >= (header_row or 1) and any(map(str.strip, c))), (1, []))
         return _assemble_text(path, header, records)
     except csv.Error as error:
         raise DataError(

@@ -12,12 +12,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from immunocast.cohort import derive
+from immunocast.cohort.cell_problems import outside
 from immunocast.cohort.hints import did_you_mean
-from immunocast.cohort.mapping import ColumnSpec, Correction, Sheet, column_of
+from immunocast.cohort.mapping_columns import column_of
+from immunocast.cohort.mapping_types import ColumnSpec, Correction, Sheet
 from immunocast.cohort.quality import finding as check
 from immunocast.cohort.raw_table import RawTable
+from immunocast.cohort.readings import tell_derived, tell_readings
 from immunocast.cohort.table import DTYPES
-from immunocast.cohort.values import Finding, cell_text, parse_column
+from immunocast.cohort.values import Finding, Reading, cell_text, parse_column
 from immunocast.cohort.vocabulary import MEASURED_SUFFIX, VOCABULARY, Column
 from immunocast.errors import Problem
 
@@ -89,11 +93,12 @@ class _Standardiser:
     def __init__(self, raw: RawTable, sheet: Sheet, view: str, file: str, cohort_id: str, scoring: bool):
         self.raw, self.sheet, self.view = raw, sheet, view
         self.cohort_id, self.scoring = cohort_id, scoring
-        sources = frozenset(s.source for s in sheet.columns.values() if s.source)
+        sources = frozenset(h for s in sheet.columns.values() for h in s.headers)
         self.out = SheetTable(pd.DataFrame(), raw.rows, raw.sheet, file, sources)
         self.columns: dict[str, pd.Series] = {}
         self.corrected: dict[str, int] = {}
         self.header_is_lost = False
+        self.readings: list[Reading] = []  # of the column that is being read
 
     def run(self) -> SheetTable:
         corrections = {c.column: c for c in self.sheet.corrections}
@@ -121,7 +126,7 @@ class _Standardiser:
         self.out.fatal.append(Problem(message, mend, self.out.file, self.out.sheet, column, rows))
 
     def _wanted(self) -> set[str]:
-        return {s.source for n, s in self.sheet.columns.items() if s.source and n not in self.sheet.absent}
+        return {h for n, s in self.sheet.columns.items() if n not in self.sheet.absent for h in s.headers}
 
     def _check_header(self) -> None:
         """Duplicated headers; and, if none of the wanted columns is in the first row, where the header is."""
@@ -139,28 +144,33 @@ class _Standardiser:
                 return
 
     def _is_there(self, spec: ColumnSpec) -> bool:
-        name, source = spec.name, spec.source
-        if source is None:
+        name, wanted = spec.name, spec.headers
+        if not wanted:
             return True
-        there = source in self.raw.frame.columns
         if self.header_is_lost:
             return False  # said once for all columns
+        there = set(map(str, self.raw.frame.columns))
         if name in self.sheet.absent and not self.scoring:
-            if there:
+            if there.issuperset(wanted):
                 self._fatal(
                     f"the mapping says that {name} is absent, but the column is there",
                     f"Remove {name} from `absent`",
-                    source,
+                    wanted[0],
                 )
             return False
-        if there:
-            return source not in self.raw.duplicated
+        needed = [str(p.source) for p in spec.parts() if p is spec or not p.optional]
+        lacking = [h for h in dict.fromkeys(needed) if h not in there]
+        if not needed and not there & set(wanted):
+            lacking = wanted  # alternatives that may all be absent, and are
+        if not lacking:
+            return not self.raw.duplicated & set(wanted)
         if spec.optional or (self.scoring and self._is_optional_in_scoring(spec)):
-            message = f"{name} is not in this file (no column {source!r})"
+            message = f"{name} is not in this file (no column {', '.join(map(repr, lacking))})"
             self.out.checks.append(
                 check("IC-FILE-003", "info", message, cohort_id=self.cohort_id, column=name, n=len(self.raw.rows))
             )
-        else:
+            return False
+        for source in lacking:
             headers = [str(c) for c in self.raw.frame.columns]
             hint = did_you_mean(source, headers) or f"Columns there: {', '.join(headers[:12])}"
             hint += "" if hint.endswith("?") else " ..." if len(headers) > 12 else "."
@@ -180,7 +190,9 @@ class _Standardiser:
             if not analysis:
                 return  # the vocabulary's name would carry another unit
             spec = replace(spec, recipe=replace(spec.recipe, factor=correction.factor))
-        values, findings = self._read(spec)
+        self.readings = []
+        values = self._read(spec)
+        self.out.checks += tell_readings(self.readings, name, self.cohort_id)
         if correction is None:
             mask = None
         elif isinstance(correction.imputed, tuple):
@@ -198,12 +210,21 @@ class _Standardiser:
             flag = pd.Series(pd.array(np.where(mask, 0, 1), dtype="Int64")).mask(values.isna())
             self.columns[f"{name}{MEASURED_SUFFIX}"] = flag
         self.columns[name] = values
-        self.out.findings += [(spec.source or name, f) for f in findings]
 
-    def _read(self, spec: ColumnSpec) -> tuple[pd.Series, list[Finding]]:
+    def _read(self, spec: ColumnSpec) -> pd.Series:
+        """Values of a column, of an alternative or of an input; what is wrong with them goes into the findings."""
+        if spec.derivation is not None:
+            return self._derive(spec)
+        if spec.alternatives:
+            there = [a for a in spec.alternatives if set(a.headers) <= set(self.raw.frame.columns)]
+            values = self._read(there[0])
+            for alternative in there[1:]:
+                values = values.where(values.notna(), self._read(alternative))
+            return values
         if spec.source is None:
-            return _constant(spec.constant, len(self.raw.rows), DTYPES[spec.recipe.column.kind]), []
-        values, findings = parse_column(self.raw.frame[spec.source], spec.recipe, by_value=self.scoring)
+            return _constant(spec.constant, len(self.raw.rows), DTYPES[spec.recipe.column.kind])
+        values, findings, readings = parse_column(self.raw.frame[spec.source], spec.recipe, by_value=self.scoring)
+        self.readings += readings
         cells = self.raw.uncomputed.get(spec.source)
         if cells:
             findings.append(
@@ -214,7 +235,29 @@ class _Standardiser:
                     tuple(f"cell {c}" for c in cells.values()),
                 )
             )
-        return values, findings
+        self.out.findings += [(spec.source, f) for f in findings]
+        return values
+
+    def _derive(self, spec: ColumnSpec) -> pd.Series:
+        how, column = spec.derivation, spec.recipe.column
+        assert how is not None  # callers look first
+        inputs = [(part.name, self._read(part)) for part in how.inputs]
+        result = derive.compute(how.rule, inputs, how.settings, column)
+        if column.kind == "category":
+            values = pd.Series(result.values, dtype="str")
+        else:
+            numbers = np.asarray(result.values, dtype="float64")
+            wrong = outside(numbers, column)
+            if wrong.any():
+                positions = np.flatnonzero(wrong)
+                shown = tuple(f"{numbers[p]:.4g}" for p in positions)
+                message, mend = derive.explain_range(how.rule, column, numbers[wrong])
+                self.out.findings.append((spec.origin, Finding(message, mend, positions, shown)))
+            dtype: Any = DTYPES[column.kind]
+            values = pd.Series(np.where(wrong, np.nan, numbers)).astype(dtype)
+        named = [(part.name, part.origin, v) for part, (_, v) in zip(how.inputs, inputs, strict=True)]
+        self.out.checks.append(tell_derived(spec.name, how.rule, named, values, result.undefined, self.cohort_id))
+        return values
 
     # -- keys -----------------------------------------------------------------------------------------------
 
@@ -233,7 +276,7 @@ class _Standardiser:
         if "patient_id" not in self.columns:
             return
         ids = self.columns["patient_id"]
-        source = self.sheet.columns["patient_id"].source or "patient_id"
+        source = self.sheet.columns["patient_id"].origin
         told = {int(p) for s, f in self.out.findings if s == source for p in f.positions}
         empty = np.array([p for p in np.flatnonzero(ids.isna()) if p not in told], dtype="int64")
         if len(empty):
@@ -241,7 +284,7 @@ class _Standardiser:
             self.out.findings.append((source, found))
         twice = np.flatnonzero(ids.notna() & ids.duplicated(keep=False))
         if len(twice):
-            mend = "Keep one row a patient"
+            mend = "Keep one row a patient, by hand or by `rows: {keep: {COLUMN: [...]}, because: ...}`"
             if "cohort_id" in self.sheet.columns and not self.scoring:
                 mend += "; ids that are unique within a cohort only need `prefix_with_cohort: true`"
             cells = self.raw.frame[source].iloc[twice] if source in self.raw.frame else ids.iloc[twice]

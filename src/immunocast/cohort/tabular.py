@@ -4,14 +4,16 @@ Nothing here knows a particular cohort: what is special about one stands in its 
 the reason, and goes into the provenance notes and the checks table.
 
 Checks that this reader can add: IC-FILE-001 another file than the mapping was written for; IC-FILE-002 a
-column was not read; IC-FILE-003 an optional column is absent; IC-FILE-004 a correction that concerns nobody.
+column was not read; IC-FILE-003 an optional column is absent; IC-FILE-004 a correction that concerns nobody;
+IC-FILE-005 rows that the mapping leaves out; IC-FILE-006 cells read by a built-in spelling; IC-FILE-007 how many
+values were derived; IC-FILE-008 marks cut off and values beyond the range of an assay.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,16 +21,11 @@ import numpy as np
 import pandas as pd
 
 from immunocast.cohort.hints import did_you_mean
-from immunocast.cohort.mapping import (
-    MAPPING_KEYS,
-    READER_KEYS,
-    ColumnMapping,
-    Sheet,
-    identity_spec,
-    parse_mapping,
-)
+from immunocast.cohort.mapping import MAPPING_KEYS, READER_KEYS, identity_spec, parse_mapping
+from immunocast.cohort.mapping_types import ColumnMapping, Sheet
 from immunocast.cohort.quality import finding as check
 from immunocast.cohort.raw_table import UNNAMED, RawTable
+from immunocast.cohort.rows import filter_rows
 from immunocast.cohort.sources import XLSX, read_tables
 from immunocast.cohort.standardise import SheetTable, standardise
 from immunocast.cohort.table import DTYPES, CohortTables, Provenance, to_cohort_table
@@ -53,12 +50,17 @@ class TabularCohort:
         ones with measured-flags) for the reproduction of published results. A column whose unit is not what
         its name claims is left out there.
     cohorts : cohort ids (or sheet titles) to read; None for all whose `default` is not false.
-    columns : vocabulary name -> {source, value, unit, factor, coding, missing, optional, prefix_with_cohort},
-        or just the source's header. Codings give final values; `factor` and `unit` concern numbers.
+    columns : vocabulary name -> what it is made of, or just the source's header; docs/mapping.md lists the keys.
+        Codings give final values; `factor` and `unit` concern numbers.
     vocabulary_names : also read columns that carry the vocabulary's names, without a mapping.
-    sheets : title -> {cohort_id, institution, default, absent, columns, corrections, notes}.
+    sheets : title -> {cohort_id, institution, default, absent, columns, corrections, rows, notes}.
+    rows : {keep or drop: {header: [cells]}, because: reason}, or a list of these: rows that are not read. New
+        patients that are to be scored are never left out.
     missing_codes : further codes for missing values, beside empty, NA, N/A, #N/A, NaN, null and None.
     delimiter : of a text file; None for comma (.csv) or tab (.tsv, .txt).
+    decimal : decimal sign in text, "." or ",".
+    encoding : of a text file; None for UTF-8.
+    header_row : row of the header; None for the first row that holds anything.
     notes : caveats of the whole source.
     waive : check code, "code:column" or "code:cohort" -> why the finding is no reason to stop, for this cohort.
 
@@ -82,7 +84,11 @@ class TabularCohort:
         vocabulary_names: bool = False,
         sheets: Mapping[str, Any] | None = None,
         missing_codes: Sequence[Any] = (),
+        rows: Any = None,
         delimiter: str | None = None,
+        decimal: str = ".",
+        encoding: str | None = None,
+        header_row: int | None = None,
         notes: Sequence[str] = (),
         waive: Mapping[str, str] | None = None,
         **unknown: Any,
@@ -106,7 +112,11 @@ class TabularCohort:
         self.vocabulary_names = vocabulary_names
         self.sheets = sheets
         self.missing_codes = missing_codes
+        self.rows = rows
         self.delimiter = delimiter
+        self.decimal = decimal
+        self.encoding = encoding
+        self.header_row = header_row
         self.notes = notes
         self.waive = waive
         self._mapping = parse_mapping({key: getattr(self, key) for key in MAPPING_KEYS})
@@ -142,28 +152,37 @@ class TabularCohort:
         name = self.name or path.stem
         wanted = self._wanted(path)
         titles = [s.title for s in wanted if s.title is not None] or None
-        raw, problems = read_tables(path, titles, mapping.delimiter)
+        found, problems = read_tables(path, titles, **asdict(mapping.layout))
         by_title = {s.title: s for s in wanted if s.title is not None}
-        tables = []
-        for table in raw:
+        raw: list[RawTable] = []
+        tables: list[SheetTable] = []
+        left_out: list[dict[str, Any]] = []
+        for table in found:
             sheet = by_title.get(table.sheet or "") or with_identity(mapping.base, mapping, table)
-            tables.append(standardise(table, sheet, self.view, path.name, sheet.cohort_id or name))
+            cohort_id = sheet.cohort_id or name
+            table, wrong, checks = filter_rows(table, sheet.rows, path.name, cohort_id)
+            problems, left_out = problems + wrong, left_out + checks
+            if not wrong:
+                raw.append(table)
+                tables.append(standardise(table, sheet, self.view, path.name, cohort_id))
         problems += [p for t in tables for p in t.problems] + _across(tables, path.name)
         if problems:
             raise DataError(problems)
-        cohort = _combine(tables)
+        cohort, source = _combine(tables), _source(raw)
+        # `cohort` and `source` have the same rows in the same order: columns of a second file, looked up by
+        # patient_id or by any column of the source, are joined here
         wanted_rows = self._selected(cohort)
-        cohort = cohort[wanted_rows]
+        cohort, source = cohort[wanted_rows], source[wanted_rows]
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
-        checks = self._checks(path, digest, raw, tables)
         notes = (*self.notes, *(note for t in tables for note in t.notes))
-        source = self.citation or f"file {path.name}"
+        citation = self.citation or f"file {path.name}"
+        used = frozenset[str]().union(*(t.sources for t in tables))
         return CohortTables(
             to_cohort_table(cohort),
-            Provenance(name, False, source, digest, self.view, self.licence, notes),
-            checks=checks,
+            Provenance(name, False, citation, digest, self.view, self.licence, notes),
+            checks=left_out + self._checks(path, digest, raw, tables),
             waive={str(c): dict(self.waive) for c in cohort["cohort_id"].unique()} if self.waive else {},
-            unmapped=_unmapped(raw, tables)[wanted_rows.to_numpy()].reset_index(drop=True),
+            unmapped=source[[c for c in source if c not in used]].reset_index(drop=True),
         )
 
     def _wanted(self, path: Path) -> list[Sheet]:
@@ -213,10 +232,10 @@ def with_identity(sheet: Sheet, mapping: ColumnMapping, table: RawTable) -> Shee
     """Add the columns that carry the vocabulary's names, where the mapping asks for it."""
     if not mapping.vocabulary_names:
         return sheet
-    columns = {name: identity_spec(name, mapping.missing) for name in table_columns(table)}
+    columns = {name: identity_spec(name, mapping.missing, mapping.decimal) for name in table_columns(table)}
     if "patient_id" not in sheet.columns:
         columns["patient_id"] = identity_spec("patient_id", mapping.missing)
-    return Sheet(None, sheet.cohort_id, columns | sheet.columns)
+    return replace(sheet, columns=columns | sheet.columns)
 
 
 def table_columns(table: RawTable) -> list[str]:
@@ -269,10 +288,9 @@ def _combine(tables: Sequence[SheetTable]) -> pd.DataFrame:
     return pd.DataFrame(combined)
 
 
-def _unmapped(raw: Sequence[RawTable], tables: Sequence[SheetTable]) -> pd.DataFrame:
-    """The columns of all tables that no mapping names, as they stand in the file."""
-    left = [t.frame[[c for c in t.frame if c not in s.sources]] for t, s in zip(raw, tables, strict=True)]
-    return pd.concat(left, ignore_index=True)
+def _source(raw: Sequence[RawTable]) -> pd.DataFrame:
+    """The columns of all tables as they stand in the file; a column that a sheet lacks is empty there."""
+    return pd.concat([t.frame for t in raw], ignore_index=True)
 
 
 # -- new patients -------------------------------------------------------------------------------------------
@@ -328,7 +346,7 @@ def read_patients(
         `optional`), or, if `strict`, where any row has a problem.
     """
     parsed = parse_mapping(mapping)
-    raw, problems = read_tables(file, [sheet] if sheet is not None else None, parsed.delimiter)
+    raw, problems = read_tables(file, [sheet] if sheet is not None else None, **asdict(parsed.layout))
     if problems:
         raise DataError(problems)
     table = raw[0]
@@ -364,7 +382,7 @@ def _unread(mapping: ColumnMapping, table: RawTable, where: str = "") -> list[st
     """What to say of the headers that a mapping by the vocabulary's names passes over, a sentence each."""
     if not mapping.vocabulary_names:
         return []  # a mapping that names its columns passes over the others on purpose
-    used = {spec.source for spec in mapping.base.columns.values()} | set(table_columns(table))
+    used = {h for spec in mapping.base.columns.values() for h in spec.headers} | set(table_columns(table))
     strange = [h for h in map(str, table.frame.columns) if h not in used and not h.startswith(UNNAMED)]
     said = "column {!r}{} is not in the vocabulary and was not read. {}"
     return [said.format(header, where, did_you_mean(header, VOCABULARY)).strip() for header in strange]

@@ -9,7 +9,10 @@ from immunocast.errors import ConfigError
 DAYS_PER_MONTH = 365.25 / 12
 
 _FRACTION = {"fraction": 1.0, "percent": 0.01, "%": 0.01}
-_SAME_COUNT = {"10^9/L": 1.0, "10^3/uL": 1.0, "K/uL": 1.0, "G/L": 1.0, "/uL": 1e-3}
+_SAME_COUNT = {
+    **dict.fromkeys(("10^9/L", "x10^9/L", "10E9/L", "10^3/uL", "10^3/mm3", "K/uL", "K/mm3", "G/L"), 1.0),
+    **dict.fromkeys(("/uL", "/mm3", "cells/uL", "cells/mm3", "10^6/L"), 1e-3),
+}
 
 #: vocabulary unit -> unit of the source -> factor
 _BY_UNIT: dict[str, dict[str, float]] = {
@@ -23,14 +26,31 @@ _BY_UNIT: dict[str, dict[str, float]] = {
     "mm": {"mm": 1.0, "cm": 10.0},
     "pg/mL": {"pg/mL": 1.0, "ng/L": 1.0, "ng/mL": 1000.0},
     "10^9/L": _SAME_COUNT,
+    "cm": {"cm": 1.0, "m": 100.0, "in": 2.54},
+    "kg": {"kg": 1.0, "lb": 0.45359237},
 }
 
 #: Columns whose units the vocabulary's unit does not tell. Haemoglobin: 1 mmol/L of the monomer
-#: (16,114 g/mol) is 1.6114 g/dL.
+#: (16,114 g/mol) is 1.6114 g/dL. Albumin: 1 umol/L (66,470 g/mol) is 0.006647 g/dL.
 _BY_COLUMN: dict[str, dict[str, float]] = {
     **{name: _FRACTION for name in ("fcna", "clonal_fraction", "tumor_purity", "msaf")},
     "hemoglobin_g_dl": {"g/dL": 1.0, "g/L": 0.1, "mmol/L": 1.6114},
+    "albumin_g_dl": {"g/dL": 1.0, "g/L": 0.1, "umol/L": 0.006647},
 }
+
+#: Units that need a second number, which the mapping states: unit -> the key that gives it.
+#: A count is divided by the size of the panel, an activity by its upper limit of normal.
+DIVIDED: dict[str, tuple[str, tuple[str, ...]]] = {
+    "tmb_mut_mb": ("panel_mb", ("count", "counts", "mutations")),
+    "neoantigen_mut_mb": ("panel_mb", ("count", "counts")),
+    "ldh_uln": ("uln", ("U/L", "IU/L", "ukat/L")),
+}
+
+
+def needs_divisor(column: Column, unit: str) -> str | None:
+    """The key (`panel_mb`, `uln`) that a unit needs beside it; None where a factor is enough."""
+    key, units = DIVIDED.get(column.name, ("", ()))
+    return key if unit.strip().casefold() in {u.casefold() for u in units} else None
 
 
 def known_units(column: Column) -> dict[str, float]:
@@ -62,5 +82,6 @@ def conversion_factor(column: Column, unit: str) -> float:
     for name, factor in known.items():
         if name.casefold() == unit.strip().casefold():
             return factor
-    units = ", ".join(known) or "none (the column has no unit)"
+    key, divided = DIVIDED.get(column.name, ("", ()))
+    units = ", ".join([*known, *(f"{u} (with {key})" for u in divided)]) or "none (the column has no unit)"
     raise ConfigError(f"Unit {unit!r} is not known for {column.name}. Known units: {units}.")

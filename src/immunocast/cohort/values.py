@@ -1,32 +1,47 @@
 """From cells to values of the vocabulary: missing codes, codings, units, ranges.
 
 What is looked at, in this order: the column's coding, the missing codes that the mapping declares, the
-vocabulary's own categories, the default missing codes. So a coding, or the category `none` of drug_class,
-wins over the default that "None" means missing. Text in a number is never guessed at; it is reported.
+vocabulary's own categories, the default missing codes, the spellings of `cohort.spellings`. So a coding, or the
+category `none` of drug_class, wins over the default that "None" means missing. Text in a number is never guessed
+at; it is reported, unless the mapping says what it is (`strip`, `below_range`, `above_range`, `decimal`).
 """
 
 from __future__ import annotations
 
 import datetime
 import math
-import re
 from collections.abc import Hashable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from immunocast.cohort.hints import closest, closest_tumor_types
+from immunocast.cohort.cell_problems import NUMBER, explain, kind_of_text
+from immunocast.cohort.spellings import spelled
 from immunocast.cohort.table import DTYPES
-from immunocast.cohort.units import known_units
 from immunocast.cohort.vocabulary import Column
 
 #: Cells that mean "missing" unless a coding or a category says otherwise; case does not count.
 DEFAULT_MISSING = frozenset({"", "na", "n/a", "#n/a", "nan", "null", "none"})
 
-_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 _DATES = (datetime.date, datetime.time, datetime.timedelta, np.datetime64, np.timedelta64)
+
+
+@dataclass(frozen=True)
+class Limit:
+    """What cells beyond the range of an assay count as.
+
+    Attributes
+    ----------
+    codes : whole cells that say so without a number ("OOR <"), as `code_texts` spells them.
+    action : "missing", "half_limit" or "limit".
+    limit : of the assay, in the source's unit; None where each cell carries its own ("<0.4").
+    """
+
+    codes: frozenset[str] = frozenset()
+    action: str = "missing"
+    limit: float | None = None
 
 
 @dataclass(frozen=True)
@@ -39,12 +54,31 @@ class Recipe:
     factor : what numbers are multiplied with (unit conversion).
     coding : cell text -> final value (None for missing); keys from `coding_table`.
     missing : declared missing codes, as `cell_text` writes them.
+    inverted : of a flag: 1 in the file is 0 here (a censoring column), and 0 is 1.
+    strip : marks that are cut off at either end of a cell ("*", "%").
+    below, above : what cells beyond the range of the assay count as; None where they are refused.
+    decimal : the decimal sign of text, "." or ",".
+    moment : the cells are dates or time numbers; None for values of `column`.
     """
 
     column: Column
     factor: float = 1.0
     coding: Mapping[str, Any] | None = None
     missing: frozenset[str] = frozenset()
+    inverted: bool = False
+    strip: tuple[str, ...] = ()
+    below: Limit | None = None
+    above: Limit | None = None
+    decimal: str = "."
+    moment: Moment | None = None
+
+
+@dataclass(frozen=True)
+class Moment:
+    """How points in time are written: numbers in units of `days` days, dates as ISO or by `date_format`."""
+
+    days: float = 1.0
+    date_format: str | None = None
 
 
 @dataclass(frozen=True)
@@ -57,8 +91,34 @@ class Finding:
     shown: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class Reading:
+    """Cells that were read as something that they do not literally say: told in the checks.
+
+    `how` is "spelled" (a built-in spelling), "stripped" (a mark cut off), "below" or "above" (beyond the range).
+    """
+
+    how: str
+    text: str
+    value: Any
+    n: int
+
+
+class Parsed(NamedTuple):
+    """What `parse_column` returns: values, one finding for each kind of trouble, and what was read into cells."""
+
+    values: pd.Series
+    findings: list[Finding]
+    readings: list[Reading]
+
+
 class _Reject(NamedTuple):
     why: str
+
+
+class _Read(NamedTuple):
+    value: Any
+    how: str
 
 
 _MISSING = None
@@ -86,7 +146,7 @@ def cell_text(cell: Any) -> str:
 
 def _same_number(text: str) -> str:
     """Equal numbers get equal text ("1.0" and "01" are "1"); other text stays as it is."""
-    return cell_text(float(text)) if _NUMBER.fullmatch(text) else text
+    return cell_text(float(text)) if NUMBER.fullmatch(text) else text
 
 
 def code_texts(code: Any) -> set[str]:
@@ -113,7 +173,7 @@ def coding_table(coding: Mapping[Any, Any]) -> dict[str, Any]:
     return exact | {text: value for text, value in loose.items() if text not in ambiguous}
 
 
-def parse_column(cells: pd.Series, recipe: Recipe, *, by_value: bool = False) -> tuple[pd.Series, list[Finding]]:
+def parse_column(cells: pd.Series, recipe: Recipe, *, by_value: bool = False) -> Parsed:
     """Turn the cells of a column into values of the vocabulary.
 
     Parameters
@@ -124,16 +184,21 @@ def parse_column(cells: pd.Series, recipe: Recipe, *, by_value: bool = False) ->
 
     Returns
     -------
-    Values in the dtype of `cohort.table.DTYPES`, index 0..n-1, missing where a cell was refused; and one
-    finding for each kind of trouble.
+    Values in the dtype of `cohort.table.DTYPES` (float days for moments), index 0..n-1, missing where a cell was
+    refused; one finding for each kind of trouble; and a reading for each cell text that was interpreted.
     """
     codes, uniques = _factorise(cells)
-    read = [_parse(cell, recipe) for cell in uniques]
-    values: Any = [None if isinstance(v, _Reject) else v for v in read]
+    parse = _parse if recipe.moment is None else _parse_moment
+    read = [parse(cell, recipe) for cell in uniques]
     dtype = DTYPES[recipe.column.kind]
+    values: Any = [None if isinstance(v, _Reject) else v.value if isinstance(v, _Read) else v for v in read]
     if dtype == "float64":
         values = np.array([np.nan if v is None else v for v in values], dtype="float64")
     series = pd.Series(pd.array(values, dtype=dtype)).take(codes).reset_index(drop=True)
+    counts = np.bincount(codes, minlength=len(uniques))
+    readings = [
+        Reading(v.how, _shown(uniques[i]), v.value, int(counts[i])) for i, v in enumerate(read) if isinstance(v, _Read)
+    ]
     rejected: dict[tuple[str, int], list[int]] = {}
     for i, v in enumerate(read):
         if isinstance(v, _Reject):
@@ -142,9 +207,9 @@ def parse_column(cells: pd.Series, recipe: Recipe, *, by_value: bool = False) ->
     for (why, _), which in rejected.items():
         positions = np.flatnonzero(np.isin(codes, which))
         shown = tuple(_shown(uniques[codes[p]]) for p in positions)
-        message, mend = _explain(why, [_shown(uniques[i]) for i in which], recipe)
+        message, mend = explain(why, [_shown(uniques[i]) for i in which], recipe)
         findings.append(Finding(message, mend, positions, shown))
-    return series, findings
+    return Parsed(series, findings, readings)
 
 
 def _factorise(cells: pd.Series) -> tuple[np.ndarray, list[Any]]:
@@ -165,7 +230,7 @@ def _factorise(cells: pd.Series) -> tuple[np.ndarray, list[Any]]:
 
 
 def _parse(cell: Any, recipe: Recipe) -> Any:
-    """The value of a cell, None for missing, a `_Reject` where it cannot be read."""
+    """The value of a cell, None for missing, a `_Reject` where it cannot be read, a `_Read` where it is interpreted."""
     column, kind = recipe.column, recipe.column.kind
     if isinstance(cell, _DATES) and cell is not pd.NaT:
         return _Reject("date")
@@ -185,22 +250,41 @@ def _parse(cell: Any, recipe: Recipe) -> Any:
         return _MISSING
     if isinstance(cell, (bytes, list, tuple, dict, np.ndarray)):
         return _Reject("nested")
+    stripped = _strip(text, recipe.strip)
+    if stripped != text:
+        value = _parse(stripped, replace(recipe, strip=()))
+        return value if isinstance(value, _Reject) else _Read(getattr(value, "value", value), "stripped")
     if kind == "text":
         return text if text.isprintable() else _Reject("unprintable")
+    if not recipe.inverted and (value := spelled(column.name, text)) is not None:
+        return _Read(value, "spelled")
     if kind == "category" or (kind == "binary" and recipe.coding is not None):
         return _Reject("coding")
     if kind == "binary":
         value = {"0": 0, "1": 1, "true": 1, "false": 0}.get(number_text.casefold())
-        return _Reject("binary") if value is None else value
+        return _Reject("binary") if value is None else 1 - value if recipe.inverted else value
     return _number(cell, text, recipe)
+
+
+def _strip(text: str, marks: tuple[str, ...]) -> str:
+    for mark in marks:
+        text = text.removeprefix(mark).removesuffix(mark).strip()
+    return text
 
 
 def _number(cell: Any, text: str, recipe: Recipe) -> Any:
     column = recipe.column
     if isinstance(cell, (bool, np.bool_)):
         return _Reject("boolean")
-    if not _NUMBER.fullmatch(text):
-        return _Reject(_kind_of_text(text))
+    for how, limit, sign in (("below", recipe.below, "<≤"), ("above", recipe.above, ">≥")):
+        if limit is not None and (text[:1] in tuple(sign) or code_texts(text) & limit.codes):
+            return _beyond(text, how, limit, recipe)
+    if recipe.decimal == "," and isinstance(cell, str):
+        if "." in text:
+            return _Reject("point" if NUMBER.fullmatch(text.replace(",", "")) else "text")
+        text = text.replace(",", ".", 1)
+    if not NUMBER.fullmatch(text):
+        return _Reject(kind_of_text(text))
     value = float(text) * recipe.factor if recipe.factor != 1 else float(text)
     if not math.isfinite(value):
         return _Reject("text")
@@ -212,95 +296,51 @@ def _number(cell: Any, text: str, recipe: Recipe) -> Any:
     return value
 
 
-#: Kinds of text in a number column, with what to do.
-_TEXT_MENDS = {
-    "comma": "Write decimals with a point and thousands without a separator",
-    "limit": "Say in a coding, `coding: {{{value}: NUMBER}}`, what a value beyond the limit counts as, or correct it",
-    "percent": "Remove the % sign (and declare `unit: percent` where the column's unit is another)",
-    "text": "Correct the cell; if {value} means missing, add it to `missing_codes`",
-}
+def _beyond(text: str, how: str, limit: Limit, recipe: Recipe) -> Any:
+    """A cell beyond the range of the assay: missing, the limit, or half of it; the cell's own limit comes first."""
+    number = text.lstrip("<≤>≥= ")
+    if text in limit.codes or text.casefold() in limit.codes:
+        number = ""
+    elif recipe.decimal == ",":
+        number = number.replace(",", ".", 1)
+    if number and not NUMBER.fullmatch(number):
+        return _Reject("text")
+    if limit.action == "missing":
+        return _Read(None, how)
+    value = float(number) if number else limit.limit
+    if value is None:
+        return _Reject("beyond")
+    plain = replace(recipe, below=None, above=None, strip=(), decimal=".")
+    read = _number(None, repr(value / 2 if limit.action == "half_limit" else value), plain)
+    return read if isinstance(read, _Reject) else _Read(read, how)
+
+
+def _parse_moment(cell: Any, recipe: Recipe) -> Any:
+    """Days since the origin: of the calendar (0001-01-01) for dates, of the source for numbers."""
+    moment = recipe.moment or Moment()
+    text = cell_text(cell)
+    if {text, _same_number(text), text.casefold()} & recipe.missing or text.casefold() in DEFAULT_MISSING:
+        return _MISSING
+    if NUMBER.fullmatch(text) and (moment.date_format is None or not isinstance(cell, str)):
+        days = float(text) * moment.days
+        return days if math.isfinite(days) else _Reject("moment")
+    when: Any = cell
+    if isinstance(cell, str):
+        try:
+            when = (
+                datetime.datetime.fromisoformat(text)
+                if moment.date_format is None
+                else datetime.datetime.strptime(text, moment.date_format)
+            )
+        except (ValueError, OverflowError):
+            return _Reject("moment")
+    elif isinstance(when, np.datetime64):
+        when = pd.Timestamp(when).to_pydatetime()
+    if isinstance(when, datetime.datetime):
+        return when.toordinal() + (when.hour + when.minute / 60) / 24
+    return float(when.toordinal()) if isinstance(when, datetime.date) else _Reject("moment")
 
 
 def _shown(cell: Any) -> str:
     text = cell if isinstance(cell, str) else cell_text(cell).removesuffix(" 00:00:00")
     return text if len(text) <= 40 else text[:37] + "..."
-
-
-def _explain(why: str, values: list[str], recipe: Recipe) -> tuple[str, str]:
-    """Message and mend for one kind of trouble; `values` are the distinct cells."""
-    column = recipe.column
-    if why in _TEXT_MENDS:
-        return "text in a number", _TEXT_MENDS[why].format(value=repr(values[0]))
-    if why == "boolean":
-        return "a truth value in a number", "Write the number"
-    if why == "date":
-        return (
-            "a date where none is expected",
-            "A spreadsheet may have turned a value such as 3-5 or 1.2 into a date: format the column as text "
-            "and enter the value again",
-        )
-    if why == "nested":
-        return "a cell with several values or raw bytes", "Write one value a cell"
-    if why == "unprintable":
-        return "a character that cannot be printed (line break, zero-width space)", "Remove it"
-    if why == "fraction":
-        return "not a whole number", "Write a whole number, or map the column elsewhere"
-    if why == "range":
-        return f"outside of {_range(column)}", _mend_range(values, recipe)
-    if why == "binary":
-        return (
-            "neither 0 nor 1",
-            "Write 0 or 1, or declare a coding, e.g. `coding: {yes: 1, no: 0}`",
-        )
-    return _explain_coding(values, recipe)
-
-
-def _explain_coding(values: list[str], recipe: Recipe) -> tuple[str, str]:
-    column = recipe.column
-    new = repr(values[0]) if values[0] else "''"
-    missing = f"If it means missing, add {new} to `missing_codes`"
-    if column.name == "tumor_type":
-        guesses = {v: closest_tumor_types(v) for v in values[:8]}
-        near = list(dict.fromkeys(t for types in guesses.values() for t in types)) or list(column.categories)
-        coding = ", ".join(f"{v!r}: {types[0] if types else 'Other'}" for v, types in guesses.items())
-        return (
-            "not a known tumour type",
-            f"Nearest: {', '.join(near)}. Map it, after a look: `tumor_type: {{coding: {{{coding}}}}}`",
-        )
-    if recipe.coding is not None:
-        codes = ", ".join(repr(c) for c in list(recipe.coding)[:12])
-        return "not in the coding", f"Coded are {codes}. Add the value to the coding of {column.name}. {missing}"
-    near = closest(values[0], column.categories, n=1) or ["..."]
-    return (
-        f"not one of {', '.join(column.categories)}",
-        f"Map it under `{column.name}: {{coding: {{{new}: {near[0]}}}}}`. {missing}",
-    )
-
-
-def _range(column: Column) -> str:
-    low = "" if column.low is None else f"{column.low:g}"
-    high = "" if column.high is None else f"{column.high:g}"
-    return f"{low}-{high}{f' {column.unit}' if column.unit else ''}"
-
-
-def _kind_of_text(text: str) -> str:
-    """What text in a number column may be meant as."""
-    if re.fullmatch(r"[+-]?[0-9.]+(,[0-9]+)+", text):
-        return "comma"
-    if re.match(r"[<>≤≥]", text):
-        return "limit"
-    return "percent" if text.endswith("%") else "text"
-
-
-def _mend_range(values: list[str], recipe: Recipe) -> str:
-    """Name another unit in which every offending value would be possible."""
-    column = recipe.column
-    numbers = [float(v) for v in values if _NUMBER.fullmatch(v.strip())]
-    for unit, factor in known_units(column).items():
-        fits = all(
-            (column.low is None or x * factor >= column.low) and (column.high is None or x * factor <= column.high)
-            for x in numbers
-        )
-        if numbers and fits and not math.isclose(factor, recipe.factor) and factor != 1:
-            return f"It looks like {unit}: if so, declare `unit: {unit}` for {column.name}. Else correct it"
-    return "Correct the value, or declare the column's unit"

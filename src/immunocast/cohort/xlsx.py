@@ -18,7 +18,9 @@ from immunocast.cohort.raw_table import RawTable, make_raw_table
 from immunocast.errors import DataError, Problem
 
 
-def read_xlsx(path: Path, content: bytes, sheets: Sequence[str] | None) -> tuple[list[RawTable], list[Problem]]:
+def read_xlsx(
+    path: Path, content: bytes, sheets: Sequence[str] | None, header_row: int | None = None
+) -> tuple[list[RawTable], list[Problem]]:
     """Read sheets of a workbook; arguments and results as `cohort.sources.read_tables`."""
     tables, problems = [], []
     try:
@@ -40,7 +42,7 @@ def read_xlsx(path: Path, content: bytes, sheets: Sequence[str] | None) -> tuple
                 mend = f"{did_you_mean(title, there)} Sheets there: {', '.join(there)}".strip()
                 problems.append(Problem("there is no such sheet", mend, file=path.name, sheet=title))
                 continue
-            table = _read_sheet(book[title], archive)
+            table = _read_sheet(book[title], archive, header_row or 1)
             if table is None or table.frame.empty:
                 problems.append(no_rows(path, title))
             else:
@@ -55,9 +57,9 @@ def read_xlsx(path: Path, content: bytes, sheets: Sequence[str] | None) -> tuple
     return tables, problems
 
 
-def _read_sheet(sheet: Any, archive: zipfile.ZipFile) -> RawTable | None:
+def _read_sheet(sheet: Any, archive: zipfile.ZipFile, header_row: int) -> RawTable | None:
     sheet.reset_dimensions()  # some writers store a wrong size, which would cut rows off
-    records = [(n, cells) for n, cells in enumerate(sheet.iter_rows(values_only=True), start=1)]
+    records = [(n, cells) for n, cells in enumerate(sheet.iter_rows(values_only=True), start=1) if n >= header_row]
     filled = [(n, cells) for n, cells in records if any(c is not None and str(c).strip() for c in cells)]
     if not filled:
         return None
