@@ -25,7 +25,7 @@ from pathlib import Path
 
 import numpy as np
 
-from immunocast.cohort.cbioportal.conventions import COUNTED_CLASSES
+from immunocast.cohort.cbioportal.rule import COUNTED_CLASSES
 from immunocast.cohort.cbioportal.maf import CountingRule, GeneFlag, count_mutations
 
 HEADER = (
