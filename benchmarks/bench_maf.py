@@ -25,14 +25,29 @@ from pathlib import Path
 
 import numpy as np
 
-from immunocast.cohort.cbioportal.rule import COUNTED_CLASSES
 from immunocast.cohort.cbioportal.maf import CountingRule, GeneFlag, count_mutations
+from immunocast.cohort.cbioportal.rule import COUNTED_CLASSES
 
-HEADER = (
-    "Hugo_Symbol Entrez_Gene_Id Center NCBI_Build Chromosome Start_Position End_Position Strand "
-    "Variant_Classification Variant_Type Reference_Allele Tumor_Seq_Allele1 Tumor_Seq_Allele2 dbSNP_RS "
-    "Tumor_Sample_Barcode Mutation_Status HGVSp_Short t_alt_count"
-).split()
+HEADER = [
+    "Hugo_Symbol",
+    "Entrez_Gene_Id",
+    "Center",
+    "NCBI_Build",
+    "Chromosome",
+    "Start_Position",
+    "End_Position",
+    "Strand",
+    "Variant_Classification",
+    "Variant_Type",
+    "Reference_Allele",
+    "Tumor_Seq_Allele1",
+    "Tumor_Seq_Allele2",
+    "dbSNP_RS",
+    "Tumor_Sample_Barcode",
+    "Mutation_Status",
+    "HGVSp_Short",
+    "t_alt_count",
+]
 CLASSES = (*COUNTED_CLASSES, "Silent", "Intron", "3'UTR", "5'Flank")
 CHANGE = ["Tumor_Sample_Barcode", "Chromosome", "Start_Position", "Reference_Allele", "Tumor_Seq_Allele2"]
 NEEDED = [*CHANGE, "Tumor_Seq_Allele1", "Variant_Classification", "Mutation_Status", "Hugo_Symbol"]
@@ -51,7 +66,8 @@ def generate(path: Path, n_rows: int, n_samples: int = 2_000) -> None:
             other = (base + rng.integers(1, 4, n)) % 4
             lines = [
                 f"GENE{g}\t{g}\tcentre\tGRCh37\t{c}\t{s}\t{s}\t+\t{CLASSES[k]}\tSNP\t{'ACGT'[b]}\t{'ACGT'[b]}\t"
-                f"{'ACGT'[o]}\trs{s}\tTCGA-{p % 97:02d}-S{p:05d}-01\tSomatic\tp.{'ARND'[b]}{s % 900}{'CEQG'[o]}\t{s % 60}\n"
+                f"{'ACGT'[o]}\trs{s}\tTCGA-{p % 97:02d}-S{p:05d}-01\tSomatic\t"
+                f"p.{'ARND'[b]}{s % 900}{'CEQG'[o]}\t{s % 60}\n"
                 for g, p, c, s, k, b, o in zip(gene, sample, chromosome, start, kind, base, other, strict=True)
             ]
             lines[-n // 100 :] = lines[: n // 100]  # repeats, far from their first appearance

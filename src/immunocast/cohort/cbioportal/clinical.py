@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from immunocast.cohort.cbioportal.files import Line, read_lines, unquote
+from immunocast.cohort.cbioportal.meta import DataFile, Study
 from immunocast.cohort.hints import did_you_mean
 from immunocast.errors import DataError, Problem
 
@@ -143,6 +144,57 @@ def _display_names(comments: list[Line], names: list[str]) -> dict[str, str]:
         return {}
     shown = [unquote(cell) for cell in unquote(comments[0].text).removeprefix("#").split("\t")]
     return dict(zip(names, shown, strict=False)) if len(shown) == len(names) else {}
+
+
+def clinical_tables(study: Study) -> tuple[ClinicalTable | None, ClinicalTable]:
+    """The patient file (a study may have none) and the sample file.
+
+    Raises
+    ------
+    DataError
+        With the problems of both.
+    """
+    tables: list[ClinicalTable | None] = []
+    problems: list[Problem] = []
+    for key, types, usual in (
+        (PATIENT, ("PATIENT_ATTRIBUTES",), ("data_clinical_patient.txt", "data_clinical_patients.txt")),
+        (
+            SAMPLE,
+            ("SAMPLE_ATTRIBUTES", "MIXED_ATTRIBUTES"),
+            ("data_clinical_sample.txt", "data_clinical_samples.txt", "data_clinical.txt"),
+        ),
+    ):
+        file = study.data_file(study.find("CLINICAL", *types), *usual)
+        try:
+            tables.append(_clinical_table(study, file, key))
+        except DataError as error:
+            problems += error.problems
+    if problems:
+        raise DataError(problems)
+    patients, samples = tables
+    assert samples is not None  # told above
+    return patients, samples
+
+
+def _clinical_table(study: Study, file: DataFile | None, key: str) -> ClinicalTable | None:
+    if file is None and key == PATIENT:
+        return None
+    if file is None:
+        metas = [f"{m.path.name} ({' '.join(m.kind).strip() or 'no type'})" for m in study.metas[:6]]
+        raise DataError(
+            Problem(
+                "the study has no clinical sample file: no meta file of genetic_alteration_type CLINICAL and datatype "
+                "SAMPLE_ATTRIBUTES, and no data_clinical_sample.txt",
+                f"Correct the meta file. Meta files there: {', '.join(metas) or 'none'}",
+                file=str(study.folder),
+            )
+        )
+    if not file.is_there and file.meta is not None:
+        there = ", ".join(sorted(p.name for p in study.folder.glob("data_clinical*"))) or "no data_clinical file"
+        mend = f"There is {there}. Correct data_filename, or download the file"
+        message = f"{file.meta.path.name} names this clinical file, and it is not there"
+        raise DataError(Problem(message, mend, file=str(file.path)))
+    return read_clinical(file.path, key)
 
 
 @dataclass(frozen=True)

@@ -60,7 +60,7 @@ ATTRIBUTES: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {
     "tmb_mut_mb": (("TMB_NONSYNONYMOUS",), {}),
     "tmb_panel": (("GENE_PANEL",), {}),
     "mutation_count": (("MUTATION_COUNT",), {}),
-    "fcna": (("FRACTION_GENOME_ALTERED",), {"unit": "fraction"}),
+    "fcna": (("FRACTION_GENOME_ALTERED", "FGA"), {"unit": "fraction"}),
     "msi_status": (("MSI_STATUS", "MSI_TYPE"), _MSI),
     "os_months": (("OS_MONTHS",), {"unit": "months"}),
     "os_event": (("OS_STATUS",), {}),
@@ -128,7 +128,7 @@ def tumor_types(frame: pd.DataFrame, type_of_cancer: str, more: Mapping[str, str
         return TumorTypes(values, unknown, {}, "type_of_cancer of meta_study.txt")
     details = frame["CANCER_TYPE_DETAILED"] if "CANCER_TYPE_DETAILED" in frame else frame["CANCER_TYPE"]
     missing = {"", "na", "n/a", *(code.casefold() for code in MISSING_CODES)}
-    values, unknown, by_rule = [], Counter[str](), Counter[str]()
+    kinds, unknown, by_rule = [], Counter[str](), Counter[str]()
     for name, detail in zip(frame["CANCER_TYPE"].str.strip(), details.str.strip(), strict=True):
         low, inside = name.casefold(), table["by_detail"].get(name.casefold())
         kind = own.get(low) or table["names"].get(low) or (inside or {}).get(detail.casefold(), "")
@@ -136,8 +136,8 @@ def tumor_types(frame: pd.DataFrame, type_of_cancer: str, more: Mapping[str, str
             unknown[f"{name} ({detail})" if inside else name] += 1
         if kind == "Other" and low not in own:
             by_rule[name] += 1
-        values.append(kind)
-    return TumorTypes(pd.Series(values, dtype="str"), dict(unknown), dict(by_rule), "CANCER_TYPE")
+        kinds.append(kind)
+    return TumorTypes(pd.Series(kinds, dtype="str"), dict(unknown), dict(by_rule), "CANCER_TYPE")
 
 
 @cache

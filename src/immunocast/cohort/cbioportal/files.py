@@ -40,8 +40,8 @@ class LfsPointer:
         size = "" if self.n_bytes is None else f" (the file itself has {self.n_bytes:,} bytes)"
         return Problem(
             f"this is a git-LFS pointer, not the data{size}",
-            f"Fetch it in the repository that the folder was cloned from: `git lfs pull --include '*/{self.path.name}'`; "
-            "or download the study's archive, which holds the files themselves",
+            f"Fetch it where the folder was cloned: `git lfs pull --include '*/{self.path.name}'`; or download the "
+            "study's archive, which holds the files themselves",
             file=str(self.path),
         )
 

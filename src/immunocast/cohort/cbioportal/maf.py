@@ -260,7 +260,9 @@ class _Counter:
         if n_unknown > _MAX_UNKNOWN * n:
             listed = ", ".join(repr(c) for c in list(unknown)[:6])
             message = f"the classes of {n_unknown:,} of {n:,} rows are unknown: {listed}"
-            mend = "Say which of them count in `mutations.counted_classes`, or annotate the MAF with the standard classes"
+            mend = (
+                "Say which of them count in `mutations.counted_classes`, or annotate the MAF with the standard classes"
+            )
             raise DataError(Problem(message, mend, path, column=_CLASS))
 
 
@@ -290,5 +292,7 @@ def _positions(column: Any) -> tuple[np.ndarray, np.ndarray]:
         numbers = column.cast(pa.int64()).to_numpy(zero_copy_only=False)
     except pa.ArrowInvalid:
         cells = [unquote(t) for t in column.to_pylist()]
-        numbers = np.array([int(c) if c.isascii() and c.isdigit() and len(c) < 19 else -1 for c in cells], dtype="int64")
+        numbers = np.array(
+            [int(c) if c.isascii() and c.isdigit() and len(c) < 19 else -1 for c in cells], dtype="int64"
+        )
     return numbers, numbers > 0

@@ -8,9 +8,10 @@ import hashlib
 import io
 import zlib
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from immunocast.cohort.cbioportal.files import refuse_no_text, unquote
 from immunocast.cohort.hints import did_you_mean
@@ -66,7 +67,7 @@ class MafStream:
         self.path = path
         self._raw = _Hashed(path)
         try:
-            self._file: IO[bytes] = self._open()
+            self._file = self._open()
             self._header_line, self._names = self._read_header()
             self.columns = self._find(needed, optional)
         except BaseException:
@@ -81,11 +82,11 @@ class MafStream:
         """SHA-256 of what was read of the file."""
         return self._raw.sha.hexdigest()
 
-    def _open(self) -> IO[bytes]:
+    def _open(self) -> io.BufferedReader | _Hashed:
         magic = self._raw.peek()
         if magic.startswith(b"\x1f\x8b") and self.path.suffix == ".gz":
             unpacked = gzip.GzipFile(fileobj=self._raw, mode="rb")
-            return io.BufferedReader(unpacked, BLOCK_BYTES)  # type: ignore[arg-type]
+            return io.BufferedReader(unpacked, BLOCK_BYTES)
         refuse_no_text(self.path, magic)
         return self._raw
 
@@ -215,30 +216,23 @@ class MafStream:
         return DataError(Problem(message, mend, file=str(self.path)))
 
 
-class _told_as_data_errors:  # noqa: N801  # a context that reads like a clause
+@contextmanager
+def _told_as_data_errors(path: Path) -> Iterator[None]:
     """Turn what pyarrow, gzip and the system raise for a broken file into a DataError."""
-
-    def __init__(self, path: Path):
-        self.path = path
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> bool:
-        if error is None or isinstance(error, (DataError, StopIteration)):
-            return False
-        mend = "Download the file again"
-        if isinstance(error, (EOFError, gzip.BadGzipFile, zlib.error)):
-            message = f"the compressed file is broken or cut off: {error}"
-        elif isinstance(error, ValueError) and "UTF8" in str(error):
-            message, mend = "a needed column is not UTF-8", f"Convert it: `iconv -f WINDOWS-1252 -t UTF-8 {self.path.name}`"
-        elif isinstance(error, ValueError) and "straddling" in str(error):
+    mend = "Download the file again"
+    try:
+        yield
+        return
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        message = f"the compressed file is broken or cut off: {error}"
+    except (ValueError, OSError) as error:  # pyarrow's ArrowInvalid is a ValueError
+        message = f"the file cannot be read as a MAF: {error}"
+        if "UTF8" in str(error):
+            message = "a needed column is not UTF-8"
+            mend = f"Convert it: `iconv -f WINDOWS-1252 -t UTF-8 {path.name}`"
+        elif "straddling" in str(error):
             message, mend = f"a line is longer than {BLOCK_BYTES:,} bytes", "Check its line ends"
-        elif isinstance(error, (ValueError, OSError)):  # ArrowInvalid is a ValueError
-            message = f"the file cannot be read as a MAF: {error}"
-        else:
-            return False
-        raise DataError(Problem(message.rstrip("."), mend, file=str(self.path))) from None
+    raise DataError(Problem(message.rstrip("."), mend, file=str(path)))
 
 
 class _Hashed(io.RawIOBase):
@@ -267,7 +261,7 @@ class _Hashed(io.RawIOBase):
     def readable(self) -> bool:
         return True
 
-    def readline(self, size: int | None = -1) -> bytes:  # type: ignore[override]
+    def readline(self, size: int | None = -1) -> bytes:
         """A line, at most `size` bytes."""
         limit = BLOCK_BYTES if size is None or size < 0 else size
         while (end := self._ahead.find(b"\n")) < 0 and len(self._ahead) < limit:
@@ -279,7 +273,7 @@ class _Hashed(io.RawIOBase):
         line, self._ahead = self._ahead[:end], self._ahead[end:]
         return line
 
-    def read(self, size: int | None = -1) -> bytes:  # type: ignore[override]
+    def read(self, size: int | None = -1) -> bytes:
         """Up to `size` bytes."""
         if self._ahead:
             size = len(self._ahead) if size is None or size < 0 else size
@@ -296,7 +290,7 @@ class _Hashed(io.RawIOBase):
 class _Rest(io.RawIOBase):
     """What is left of a stream, as pyarrow wants to read it; remembers how it ended."""
 
-    def __init__(self, stream: IO[bytes]):
+    def __init__(self, stream: io.BufferedReader | _Hashed):
         self._stream = stream
         self._first = stream.read(1 << 16)
         self._last = self._first[-1:]
@@ -310,7 +304,7 @@ class _Rest(io.RawIOBase):
     def readable(self) -> bool:
         return True
 
-    def read(self, size: int | None = -1) -> bytes:  # type: ignore[override]
+    def read(self, size: int | None = -1) -> bytes:
         """Up to `size` bytes."""
         size = BLOCK_BYTES if size is None or size < 0 else size
         if self._first:

@@ -146,7 +146,9 @@ def read_study(folder: Path) -> Study:
 def _check_folder(folder: Path) -> None:
     where = str(folder)
     if folder.is_file():
-        mend = "Unpack it and name the folder" if folder.suffix in (".gz", ".zip", ".tar", ".tgz") else "Name its folder"
+        mend = (
+            "Unpack it and name the folder" if folder.suffix in (".gz", ".zip", ".tar", ".tgz") else "Name its folder"
+        )
         raise DataError(Problem("this is a file, not a study folder", mend, file=where))
     if not folder.is_dir():
         try:
@@ -159,5 +161,7 @@ def _check_folder(folder: Path) -> None:
     names = [p.name for p in folder.iterdir()]
     if not any(n.lower().startswith(("meta", "data_clinical")) for n in names):
         inside = [n for n in names if (folder / n / "meta_study.txt").is_file()]
-        mend = f"Did you mean {inside[0]} in it?" if inside else "A study has meta_study.txt and meta_clinical_sample.txt"
+        mend = (
+            f"Did you mean {inside[0]} in it?" if inside else "A study has meta_study.txt and meta_clinical_sample.txt"
+        )
         raise DataError(Problem("there is no study in this folder: no meta file", mend, file=where))

@@ -18,7 +18,8 @@ from immunocast.cohort.cbioportal.meta import read_meta
 from immunocast.errors import DataError, Problem
 
 _SIZE = "number_of_profiled_coding_base_pairs"
-_NONE = frozenset({"", "na", "n/a", "none", "nan", "[not available]"})
+#: Cells that name no panel; case does not count.
+NO_PANEL = frozenset({"", "na", "n/a", "none", "nan", "unknown", "[not available]"})
 
 
 @dataclass(frozen=True)
@@ -146,5 +147,5 @@ def read_panel_matrix(path: Path, profile: str) -> dict[str, str | None]:
             raise DataError(
                 Problem("a sample is there twice", mend, str(path), column=SAMPLE, rows=(line.number,), value=sample)
             )
-        found[sample] = None if panel.casefold() in _NONE else panel
+        found[sample] = None if panel.casefold() in NO_PANEL else panel
     return found

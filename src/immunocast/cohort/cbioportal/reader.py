@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from immunocast.cohort.cbioportal.clinical import PATIENT, SAMPLE, ClinicalTable, Joined, join, read_clinical
+from immunocast.cohort.cbioportal.clinical import PATIENT, SAMPLE, Joined, clinical_tables, join
 from immunocast.cohort.cbioportal.compare import compare_tmb
 from immunocast.cohort.cbioportal.conventions import (
     MISSING_CODES,
@@ -24,7 +24,7 @@ from immunocast.cohort.cbioportal.conventions import (
     tumor_types,
 )
 from immunocast.cohort.cbioportal.findings import Findings, tell_samples, tell_study
-from immunocast.cohort.cbioportal.meta import DataFile, Study, read_study
+from immunocast.cohort.cbioportal.meta import Study, read_study
 from immunocast.cohort.cbioportal.rule import parse_rule
 from immunocast.cohort.cbioportal.samples import choose
 from immunocast.cohort.cbioportal.sequencing import Sequencing, read_sequencing
@@ -126,7 +126,7 @@ class StudyFolder:
         """
         study = read_study(self.path)
         found = Findings(self.name or study.study_id)
-        patients, samples = _clinical_tables(study)
+        patients, samples = clinical_tables(study)
         sequencing = read_sequencing(study, samples, self._rule, found)
         chosen = choose(samples, sequencing.sequenced, self.prefer_samples)
         joined = join(patients, samples, chosen.taken)
@@ -216,9 +216,10 @@ class StudyFolder:
         there = {n for n in names if n in values and values[n].notna().any()}
         used = [n for n in names if n not in there or self._rule.prefer == "maf"]
         if "tmb_mut_mb" in names and "tmb_mut_mb" in there:
-            both = [f["tmb_mut_mb"].to_numpy("float64", na_value=np.nan) for f in (values, maf)]
+            clinical_tmb, maf_tmb = (f["tmb_mut_mb"].to_numpy("float64", na_value=np.nan) for f in (values, maf))
             source = "maf" if "tmb_mut_mb" in used else "clinical"
-            found.checks += filter(None, [compare_tmb(*both, source, found.cohort_id)])
+            compared = compare_tmb(clinical_tmb, maf_tmb, source, found.cohort_id)
+            found.checks += [compared] if compared else []
         columns = {n: raw.frame[n] for n in raw.frame} | {
             _of_maf(n): pd.Series([None if pd.isna(v) else v for v in maf[n]], dtype=object) for n in used
         }
@@ -254,57 +255,6 @@ def _of_maf(name: str) -> str:
     return f"({name} by the MAF)"
 
 
-def _clinical_tables(study: Study) -> tuple[ClinicalTable | None, ClinicalTable]:
-    """The patient file (a study may have none) and the sample file.
-
-    Raises
-    ------
-    DataError
-        With the problems of both.
-    """
-    tables: list[ClinicalTable | None] = []
-    problems: list[Problem] = []
-    for key, types, usual in (
-        (PATIENT, ("PATIENT_ATTRIBUTES",), ("data_clinical_patient.txt", "data_clinical_patients.txt")),
-        (
-            SAMPLE,
-            ("SAMPLE_ATTRIBUTES", "MIXED_ATTRIBUTES"),
-            ("data_clinical_sample.txt", "data_clinical_samples.txt", "data_clinical.txt"),
-        ),
-    ):
-        file = study.data_file(study.find("CLINICAL", *types), *usual)
-        try:
-            tables.append(_clinical_table(study, file, key))
-        except DataError as error:
-            problems += error.problems
-    if problems:
-        raise DataError(problems)
-    patients, samples = tables
-    assert samples is not None  # told above
-    return patients, samples
-
-
-def _clinical_table(study: Study, file: DataFile | None, key: str) -> ClinicalTable | None:
-    if file is None and key == PATIENT:
-        return None
-    if file is None:
-        meta = "\n".join(f"{m.path.name} ({' '.join(m.kind).strip() or 'no type'})" for m in study.metas[:6])
-        raise DataError(
-            Problem(
-                "the study has no clinical sample file: no meta file of genetic_alteration_type CLINICAL and datatype "
-                "SAMPLE_ATTRIBUTES, and no data_clinical_sample.txt",
-                f"Correct the meta file. Meta files there: {', '.join(meta.splitlines()) or 'none'}",
-                file=str(study.folder),
-            )
-        )
-    if not file.is_there and file.meta is not None:
-        there = ", ".join(sorted(p.name for p in study.folder.glob("data_clinical*"))) or "no data_clinical file"
-        mend = f"There is {there}. Correct data_filename, or download the file"
-        message = f"{file.meta.path.name} names this clinical file, and it is not there"
-        raise DataError(Problem(message, mend, file=str(file.path)))
-    return read_clinical(file.path, key)
-
-
 def _cell_problems(table: SheetTable, raw: RawTable, joined: Joined, maf: str) -> list[Problem]:
     """Problems of cells, each with the file that the column is from and the line numbers there."""
     problems = []
@@ -322,7 +272,8 @@ def _cell_problems(table: SheetTable, raw: RawTable, joined: Joined, maf: str) -
 
 def _unmapped(raw: RawTable, table: SheetTable, found: Findings) -> pd.DataFrame:
     """The attributes that no column of the vocabulary comes from."""
-    names = [c for c in raw.frame if c not in table.sources and not str(c).startswith("(")]
+    used = table.sources | ({"CANCER_TYPE"} if TUMOR_TYPE_COLUMN in table.sources else set())
+    names = [c for c in raw.frame if c not in used and not str(c).startswith("(")]
     listed = [str(c) for c in names if c != SAMPLE]
     if listed:
         message = f"{len(listed)} attributes of the study are not mapped: {', '.join(listed)}"

@@ -80,7 +80,7 @@ def choose(samples: ClinicalTable, sequenced: frozenset[str] | None, prefer: Seq
         Where a rule has other keys.
     """
     frame = samples.frame
-    keys = [np.zeros(len(frame)) if sequenced is None else ~frame[SAMPLE].isin(sequenced).to_numpy()]
+    keys: list[np.ndarray] = [np.zeros(len(frame)) if sequenced is None else ~frame[SAMPLE].isin(sequenced).to_numpy()]
     for rule in prefer:
         values = rule.get("values") if isinstance(rule, Mapping) else None
         if set(rule) != {"column", "values"} or isinstance(values, str) or not isinstance(values, Sequence):

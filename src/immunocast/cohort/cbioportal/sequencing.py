@@ -11,7 +11,7 @@ from immunocast.cohort.cbioportal.clinical import SAMPLE, ClinicalTable
 from immunocast.cohort.cbioportal.findings import Findings
 from immunocast.cohort.cbioportal.maf import count_mutations
 from immunocast.cohort.cbioportal.meta import DataFile, MetaFile, Study
-from immunocast.cohort.cbioportal.panels import PanelFiles, read_panel_files, read_panel_matrix
+from immunocast.cohort.cbioportal.panels import NO_PANEL, read_panel_files, read_panel_matrix
 from immunocast.cohort.cbioportal.rule import TmbRule
 from immunocast.cohort.cbioportal.samples import sequenced_list
 from immunocast.cohort.cbioportal.tmb import Profiled, sample_mutations
@@ -75,18 +75,12 @@ def read_sequencing(study: Study, samples: ClinicalTable, rule: TmbRule, found: 
         matrix,
         matrix_file is not None and matrix is None,
         meta.get("gene_panel") if meta else "",
-        dict(zip(samples.frame[SAMPLE], samples.frame.get("GENE_PANEL", ""), strict=True))
-        if "GENE_PANEL" in samples.frame
-        else {},
+        _clinical_panels(samples),
         read_panel_files(panels),
     )
-    result = sample_mutations(
-        counts, list(samples.frame[SAMPLE]), profiled, rule, maf.path.name, found.cohort_id
-    )
+    result = sample_mutations(counts, list(samples.frame[SAMPLE]), profiled, rule, maf.path.name, found.cohort_id)
     found.checks += result.checks
-    return Sequencing(
-        sequenced, maf.path.name, result.frame, (*read, *panels), {maf.path.name: counts.digest}
-    )
+    return Sequencing(sequenced, maf.path.name, result.frame, (*read, *panels), {maf.path.name: counts.digest})
 
 
 def _profile(study: Study) -> MetaFile | None:
@@ -103,6 +97,14 @@ def _maf(study: Study, meta: MetaFile | None) -> DataFile | None:
         packed = maf.path.with_name(maf.path.name + ".gz")
         return DataFile(packed, maf.meta) if packed.is_file() else maf
     return maf
+
+
+def _clinical_panels(samples: ClinicalTable) -> dict[str, str]:
+    """Sample -> GENE_PANEL of the clinical file, for samples that have one."""
+    frame = samples.frame
+    if "GENE_PANEL" not in frame:
+        return {}
+    return {s: p for s, p in zip(frame[SAMPLE], frame["GENE_PANEL"], strict=True) if p.casefold() not in NO_PANEL}
 
 
 def _panel_files(study: Study, found: Findings) -> list[Path]:

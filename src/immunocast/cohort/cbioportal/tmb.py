@@ -182,7 +182,7 @@ class _Step:
             if lost:
                 message = f"{len(lost)} samples of the case list are not in the clinical file: {', '.join(lost[:5])}"
                 self.tell("IC-MAF-007", "info", message + (" ..." if len(lost) > 5 else ""), n=len(lost))
-        return ((listed or frozenset()) | with_panel | in_maf) & known
+        return (with_panel | in_maf | (listed or frozenset())) & known
 
     # -- panels ---------------------------------------------------------------------------------------------
 
@@ -247,9 +247,7 @@ class _Step:
 
     # -- genes ----------------------------------------------------------------------------------------------
 
-    def flags(
-        self, frame: pd.DataFrame, of_barcode: Mapping[str, str], panels: Mapping[str, Panel | None]
-    ) -> None:
+    def flags(self, frame: pd.DataFrame, of_barcode: Mapping[str, str], panels: Mapping[str, Panel | None]) -> None:
         """A flag is known where its genes are known to be on the panel, with a mutation or without."""
         for name, wanted in self.rule.counting().flags.items():
             has = {of_barcode[b] for b in self.counts.flags[name] if b in of_barcode}
@@ -259,5 +257,5 @@ class _Step:
             lost = len(panels) - len(covered)
             if lost:
                 genes = ", ".join(sorted(wanted.genes))
-                message = f"{name} is missing for {lost} sequenced samples: {genes} not known to be on their panel"
+                message = f"{name} is missing for {lost} sequenced samples: no gene list shows {genes} on their panel"
                 self.tell("IC-MAF-009", "info", message, column=name, n=lost)
