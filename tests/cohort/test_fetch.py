@@ -724,4 +724,8 @@ def test_the_command_lists_describes_and_fetches(cohorts, registry, server, tmp_
     assert "sheet: failed" in out
     assert "plain: there" in out
     assert cohorts("fetch", "nothing")[0] == 2
+    study(server)
+    code, out, _ = cohorts("fetch", "cbioportal:any_2020")
+    assert code == 0
+    assert f"cohort=cbioportal cohort.folder={tmp_path / 'cache/cbioportal/any_2020'}" in out
     assert cohorts("fetch", "all", "--to", str(tmp_path / "registry.yaml"))[0] == 2

@@ -83,6 +83,7 @@ def fetch(
     """
     from immunocast.cohort.download import Downloader
     from immunocast.cohort.fetch import Fetched, fetch_cohort
+    from immunocast.cohort.registry import cache_dir
 
     known, data_dir = _registry(registry), _data_dir()
     entries = list(known.cohorts.values()) if names == ["all"] else [known.entry(n) for n in dict.fromkeys(names)]
@@ -99,12 +100,20 @@ def fetch(
             digest = f" (SHA-256 {file.sha256[:12]}...)" if file.sha256 else ""
             print(f"{entry.id}: {file.outcome}: {file.path}{digest}: {file.message}")
         outcomes |= {file.outcome for file in done}
-        if entry.config and not outcomes & {"failed", "by hand"}:
-            print(f"{entry.id}: load it with cohort={entry.config}{f' paths.data={to}' if to else ''}")
+        root = next((r for r in (to, data_dir, cache_dir()) if r is not None and entry.is_in(r)), None)
+        if root is not None:
+            print(f"{entry.id}: load it with {_setting(entry, root, to)}")
     if "failed" in outcomes:
         raise typer.Exit(FetchError.exit_code)
     if "by hand" in outcomes:
         raise typer.Exit(4)
+
+
+def _setting(entry: CohortEntry, root: Path, to: Path | None) -> str:
+    """The settings that load a cohort; a study without a configuration of its own is named by its folder."""
+    if not entry.config:
+        return f"cohort=cbioportal cohort.folder={(root / str(entry.folder)).absolute()}"
+    return f"cohort={entry.config}{f' paths.data={to}' if to else ''}"
 
 
 class _RichBar:

@@ -18,6 +18,7 @@ from immunocast.cohort.checks import (
     set_missing,
     to_checks_table,
 )
+from immunocast.cohort.expression import check_forms
 from immunocast.cohort.linkage import find_links, linkage_settings
 from immunocast.cohort.linkage.findings import check_links
 from immunocast.cohort.outcomes import Endpoint, Labels, make_endpoint, participant_flow
@@ -81,6 +82,7 @@ def prepare_cohort(
     linkage_settings(linkage or {})  # a mistake is told, also where nobody is linked
     cohort, found = _linked(tables, linkage)
     labels = make_endpoint(endpoint).label(cohort)
+    found += check_forms(cohort)
     found += _checked(cohort, labels, tables, features)
     found = apply_waivers(found, waive, tables.waive, tell_unused=True)
     n_removed = 0

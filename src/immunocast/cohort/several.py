@@ -91,6 +91,7 @@ class SeveralCohorts:
             to_cohort_table(stack_cohorts(frames)),
             _provenance(self.name or "+".join(loaded), loaded, notes),
             truth=_truth(loaded, renamed),
+            truth_features=_truth_features(list(loaded.values())),
             checks=[dict(row) for t in loaded.values() for row in t.checks],
             waive={cohort: dict(w) for t in loaded.values() for cohort, w in t.waive.items()},
             unmapped=_unmapped(list(loaded.values())),
@@ -166,6 +167,13 @@ def _truth(loaded: Mapping[str, CohortTables], renamed: Mapping[str, Sequence[st
         columns = [c for c in renamed[name] if c in tables.truth]
         parts.append(_with_prefix(tables.truth, name, columns))
     return pd.concat(parts, ignore_index=True)
+
+
+def _truth_features(loaded: Sequence[CohortTables]) -> pd.DataFrame | None:
+    """What is true of the features, where all members were simulated by the same truth; None where they differ."""
+    first = loaded[0].truth_features
+    same = first is not None and all(first.equals(t.truth_features) for t in loaded[1:])
+    return first if same else None
 
 
 def _unmapped(loaded: Sequence[CohortTables]) -> pd.DataFrame | None:

@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from immunocast.cohort.expression import add_scores, parse_expression
 from immunocast.cohort.hints import did_you_mean
 from immunocast.cohort.mapping import MAPPING_KEYS, READER_KEYS, identity_spec, parse_mapping
 from immunocast.cohort.mapping_types import ColumnMapping, ColumnSpec, Sheet
@@ -62,6 +63,8 @@ class TabularCohort:
     decimal : decimal sign in text, "." or ",".
     encoding : of a text file; None for UTF-8.
     header_row : row of the header; None for the first row that holds anything.
+    expression : {file, sample_id, unit, log, ...}: a matrix of gene expression, of which scores are computed and
+        joined; docs/expression.md lists the keys.
     notes : caveats of the whole source.
     waive : check code, "code:column" or "code:cohort" -> why the finding is no reason to stop, for this cohort.
 
@@ -90,6 +93,7 @@ class TabularCohort:
         decimal: str = ".",
         encoding: str | None = None,
         header_row: int | None = None,
+        expression: Mapping[str, Any] | None = None,
         notes: Sequence[str] = (),
         waive: Mapping[str, str] | None = None,
         **unknown: Any,
@@ -118,9 +122,11 @@ class TabularCohort:
         self.decimal = decimal
         self.encoding = encoding
         self.header_row = header_row
+        self.expression = expression
         self.notes = notes
         self.waive = waive
         self._mapping = parse_mapping({key: getattr(self, key) for key in MAPPING_KEYS})
+        self._expression = parse_expression(expression) if expression is not None else None
 
     @property
     def path(self) -> Path:
@@ -206,18 +212,22 @@ class TabularCohort:
         if not tables:
             raise DataError(problems)
         cohort, source = stack_cohorts([t.frame for t in tables]), _source(raw)
-        # `cohort` and `source` have the same rows in the same order: columns of a second file, looked up by
-        # patient_id or by any column of the source, are joined here
         wanted_rows = self._selected(cohort)
         cohort, source = cohort[wanted_rows].reset_index(drop=True), source[wanted_rows].reset_index(drop=True)
+        expression_checks: list[dict[str, Any]] = []
+        expression_notes: list[str] = []
+        if self._expression is not None:
+            matrix = locate(self.data_dir, self._expression.file)
+            cohort, expression_checks, note = add_scores(cohort, source, self._expression, matrix)
+            expression_notes = [note]
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
-        notes = (*self.notes, *(note for t in tables for note in t.notes))
+        notes = (*self.notes, *(note for t in tables for note in t.notes), *expression_notes)
         citation = self.citation or f"file {path.name}"
         used = frozenset[str]().union(*(t.sources for t in tables))
         read = CohortTables(
             cohort,
             Provenance(name, False, citation, digest, self.view, self.licence, notes),
-            checks=left_out + self._checks(path, digest, raw, tables),
+            checks=left_out + self._checks(path, digest, raw, tables) + expression_checks,
             waive={str(c): dict(self.waive) for c in cohort["cohort_id"].unique()} if self.waive else {},
             unmapped=source[[c for c in source if c not in used]],
             sources=sources,
