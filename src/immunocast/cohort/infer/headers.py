@@ -6,6 +6,7 @@ their like in registries and hospital exports. They are matched against the head
 
 from __future__ import annotations
 
+import functools
 import re
 from typing import NamedTuple
 
@@ -319,7 +320,8 @@ _OTHER = re.compile(
 _OTHER_IS_FINE = {"depth_pct"}
 
 
-def match_header(header: str) -> list[Match]:
+@functools.lru_cache(maxsize=4096)
+def match_header(header: str) -> tuple[Match, ...]:
     """Columns of the vocabulary that a header may mean, best first.
 
     >>> match_header("OS (days)")[0]
@@ -342,7 +344,7 @@ def match_header(header: str) -> list[Match]:
             found.append(Match(name, 0.9))
         elif part.pattern != "^$" and part.search(plain):
             found.append(Match(name, 0.6 if len(plain.split()) <= 5 else 0.5))
-    return sorted(found, key=lambda m: -m.score)
+    return tuple(sorted(found, key=lambda m: -m.score))
 
 
 def unit_in(header: str) -> str | None:

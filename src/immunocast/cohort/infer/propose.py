@@ -122,7 +122,7 @@ def _judge_all(seen: Profile) -> list[Candidate]:
     if exact is not None and exact.name.endswith(MEASURED_SUFFIX):
         return [Candidate(exact.name, seen.header, 0.97, {}, "the vocabulary's own name")]
     late = too_late(seen.header)
-    matches = [Match(exact.name, 0.99)] if exact is not None else match_header(seen.header)
+    matches = (Match(exact.name, 0.99),) if exact is not None else match_header(seen.header)
     found = [] if late and exact is None else [_judge(m.name, m.score, seen) for m in matches if m.name not in _EVENTS]
     if not late and not any(c.name == "bor" and c.confidence for c in found):
         recist = judge_category("bor", 0.6, seen) if seen.distinct <= 12 else None
@@ -197,9 +197,9 @@ def _judge_events(seen: Mapping[str, Profile], candidates: Iterable[Candidate]) 
         for s in seen.values():
             exact = column_of(s.header)
             if exact is not None:
-                matches = [Match(exact.name, 0.99)]
+                matches: tuple[Match, ...] = (Match(exact.name, 0.99),)
             else:
-                matches = [] if too_late(s.header) else match_header(s.header)
+                matches = () if too_late(s.header) else match_header(s.header)
             score = next((m.score for m in matches if m.name == name), 0.0)
             if score and s.n_known:
                 found.append(judge_event(name, score, s, outcome))
