@@ -130,7 +130,9 @@ def read_assays(
     second = read_tps(values["z_pdl1"], out["pdl1_assay"], draws.normal("second_reader"), parameters)
     low, middle = parameters.raw["reader"]["immune_cell_shares"]
     is_sp142 = out["pdl1_assay"] == PDL1_ASSAYS.index("SP142")
-    out["pdl1_ic"] = np.where(is_sp142, pick(ndtr(values["z_immune_cells"]), np.array([low, middle, 1 - low - middle])), -1)
+    out["pdl1_ic"] = np.where(
+        is_sp142, pick(ndtr(values["z_immune_cells"]), np.array([low, middle, 1 - low - middle])), -1
+    )
     out["pdl1_tc"] = np.where(is_sp142, (out["pdl1_tps"] >= 1).astype(np.int8) + (out["pdl1_tps"] >= 5), -1)
     batch = scenario.rna_batch * place
     for column, name in (("gep_score", "gep"), ("tgfb_score", "tgfb"), ("exhaustion_score", "exhaustion_score")):

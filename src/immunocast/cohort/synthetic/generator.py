@@ -186,9 +186,7 @@ class SyntheticCohort:
         for piece in pieces:
             for start in range(piece.start, piece.start + piece.n, _AT_ONCE):
                 n = min(_AT_ONCE, piece.start + piece.n - start)
-                for whole, part in zip(
-                    (cohort, truth), self._draw(piece, start, n, scenario, parameters), strict=True
-                ):
+                for whole, part in zip((cohort, truth), self._draw(piece, start, n, scenario, parameters), strict=True):
                     for column, values in part.items():
                         if column not in whole:
                             whole[column] = np.full(total, np.nan if values.dtype.kind == "f" else -1, values.dtype)
@@ -252,7 +250,9 @@ class SyntheticCohort:
         draws = Streams(self.seed, piece.label, start, n)
         shift = piece.place * self.cohort_shift
         tilt = shift + piece.place * scenario.case_mix_tilt
-        share = scenario.share(parameters) * np.where(np.arange(len(parameters.types)) == parameters.nsclc, np.exp(tilt), 1)
+        share = scenario.share(parameters) * np.where(
+            np.arange(len(parameters.types)) == parameters.nsclc, np.exp(tilt), 1
+        )
         kind = pick(draws.uniform("type"), share / share.sum())
         nsclc = kind == parameters.nsclc
         ici = draws.uniform("arm") >= self.control_fraction
@@ -265,7 +265,7 @@ class SyntheticCohort:
         effects["cohort"] = np.full(n, shift)
         p_response = expit(_sum(effects.values()))
         acts = acts_without_ici(scenario, parameters)
-        p_control = expit(_sum(effects[name] for name in acts) + scales.control_intercept[kind] + shift)
+        p_control = expit(_sum([scales.control_intercept[kind] + shift, *(effects[name] for name in acts)]))
         shapley = shapley_values(true, terms, effects["tumor_type"], shift, nsclc, background)
         seen = read_assays(true, kind, piece.place, draws, scenario, parameters)
         p_own = np.where(ici, p_response, p_control)
@@ -357,9 +357,7 @@ def _solved(name: str) -> tuple[Scales, Background]:
         parameters,
     )
     weight = np.repeat(share, 2 * _REFERENCE_SIZE) / (2 * _REFERENCE_SIZE)
-    background = background_of(
-        values, terms, scales.intercept[kind], nsclc, weight, parameters, scenario.removed
-    )
+    background = background_of(values, terms, scales.intercept[kind], nsclc, weight, parameters, scenario.removed)
     return scales, background
 
 

@@ -41,9 +41,7 @@ class Background:
     @property
     def base(self) -> float:
         """Mean log-odds of the background: what the values of a patient add to."""
-        return (
-            self.intercept + sum(own for _, _, own in self.terms.values()) + self.slope * self.moments["itd"]
-        )
+        return self.intercept + sum(own for _, _, own in self.terms.values()) + self.slope * self.moments["itd"]
 
 
 def background_of(

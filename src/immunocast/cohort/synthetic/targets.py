@@ -181,13 +181,15 @@ def target_table(tables: CohortTables, two_arms: CohortTables) -> pd.DataFrame:
 def as_text(table: pd.DataFrame) -> str:
     """The table for a terminal, and how many figures were met."""
     lines = [f"{'figure':58s} {'target':>8s} {'got':>8s} {'diff':>8s} {'allowed':>8s}  verdict"]
-    for r in table.itertuples(index=False):
-        allowed = "-" if np.isnan(r.tolerance) else f"{r.tolerance:.3f}"
-        name = f"{r.group}: {r.name}"
-        lines.append(f"{name:58s} {r.target:8.3f} {r.got:8.3f} {r.difference:+8.3f} {allowed:>8s}  {r.verdict}")
+    for r in table.to_dict("records"):
+        allowed = "-" if np.isnan(r["tolerance"]) else f"{r['tolerance']:.3f}"
+        name = f"{r['group']}: {r['name']}"
+        lines.append(
+            f"{name:58s} {r['target']:8.3f} {r['got']:8.3f} {r['difference']:+8.3f} {allowed:>8s}  {r['verdict']}"
+        )
     off = table[table["verdict"] != "met"]
     lines.append(f"\n{len(table)} figures, {len(table) - len(off)} met, {len(off)} not:")
-    lines += [f"  {r.group}: {r.name}: {r.why or 'no reason is known'}" for r in off.itertuples(index=False)]
+    lines += [f"  {r['group']}: {r['name']}: {r['why'] or 'no reason is known'}" for r in off.to_dict("records")]
     return "\n".join(lines)
 
 
@@ -200,9 +202,13 @@ def _types(cohort: pd.DataFrame) -> Iterator[Row]:
         yield Row("type", f"share {name}", _SHARE[name] / total, len(part) / len(cohort), 0.01)
         yield Row("type", f"ORR {name}", orr, response[kind == name].mean(), 0.02)
         yield Row("type", f"share TMB>=10 {name}", high_tmb, (tmb >= 10).mean(), 0.03)
-        yield Row("type", f"median PFS {name}", mpfs, median_survival(part["pfs_months"], part["pfs_event"]), 0.15, True)
+        yield Row(
+            "type", f"median PFS {name}", mpfs, median_survival(part["pfs_months"], part["pfs_event"]), 0.15, True
+        )
         if mos:
-            yield Row("type", f"median OS {name}", mos, median_survival(part["os_months"], part["os_event"]), 0.15, True)
+            yield Row(
+                "type", f"median OS {name}", mos, median_survival(part["os_months"], part["os_event"]), 0.15, True
+            )
         mean, sd = _LN_TMB[name]
         log = np.log(tmb[tmb > 0])
         why = "the share with TMB >= 10 comes first; a count on 1 Mb scatters by itself"
@@ -252,7 +258,9 @@ def _expression(cohort: pd.DataFrame, truth: pd.DataFrame) -> Iterator[Row]:
     why = "IMvigor210's own survival is shorter than that of Bladder in the workbook, which comes first"
     for phenotype, months in (("inflamed", 13.3), ("excluded", 8.1), ("desert", 8.0)):
         yield Row("phenotype", f"median OS {phenotype}, Bladder", months, medians[phenotype], None, why=why)
-    yield Row("phenotype", "median OS, inflamed/desert", 13.3 / 8.0, medians["inflamed"] / medians["desert"], 0.20, True)
+    yield Row(
+        "phenotype", "median OS, inflamed/desert", 13.3 / 8.0, medians["inflamed"] / medians["desert"], 0.20, True
+    )
     others = cohort[(cohort["tumor_type"] != "NSCLC") & cohort["responder"].notna()]
 
     def odds_ratio(part: pd.DataFrame, values: pd.Series) -> float:
@@ -271,7 +279,7 @@ def _expression(cohort: pd.DataFrame, truth: pd.DataFrame) -> Iterator[Row]:
 
 def _correlations(cohort: pd.DataFrame, truth: pd.DataFrame) -> Iterator[Row]:
     def rho(a: pd.Series, b: pd.Series) -> float:
-        return float(pd.DataFrame({"a": a, "b": b}).corr("spearman").iloc[0, 1])
+        return float(pd.DataFrame({"a": a, "b": b}).corr("spearman").to_numpy()[0, 1])
 
     lung = cohort["tumor_type"] == "NSCLC"
     for name, target, a, b in (

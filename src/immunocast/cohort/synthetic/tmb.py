@@ -131,9 +131,7 @@ def panels_in_use(raw: Mapping[str, Any]) -> dict[float, float]:
     return found
 
 
-def fit_mixture(
-    mean: float, sd: float, share_high: float, readings: Readings, least_weight: float = 0.0
-) -> TmbMixture:
+def fit_mixture(mean: float, sd: float, share_high: float, readings: Readings, least_weight: float = 0.0) -> TmbMixture:
     """Mixture whose readings meet the share with TMB >= 10 first, then mean and sd of ln TMB.
 
     Three figures do not settle five parameters: weak preferences (a small tail about 1.5 above the body,
