@@ -18,6 +18,7 @@ IC-FILE-001     warning   the file is not the one that the configuration was wri
 IC-FILE-002     warning   a column of the file is not in the vocabulary and was not read
 IC-FILE-003     info      an optional column of the mapping is absent from the file
 IC-FILE-004     warning   a correction of the mapping concerns nobody
+IC-FILE-005     info      rows of the file that the mapping leaves out
 IC-NOTE-001     info      a correction or caveat that the cohort configuration states
 IC-PERF-001     error     a model on real patients is too good to be true
 IC-PERF-002     warning   a model on real patients is better than the field has seen

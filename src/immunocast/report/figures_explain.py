@@ -169,7 +169,9 @@ def waterfall(kind: str) -> Callable[[RunView, Path, str], tuple[str, str]]:
             f"{_output_text(base, scale)} to this patient's {_output_text(output, scale)}: blue towards the event, "
             f"orange away from it. {_CAUTION}"
         )
-        alt = f"Waterfall of {in_words(view, kind)}: " + "; ".join(f"{n} {text.number(v, 2, True)}" for n, v in steps[:5])
+        alt = f"Waterfall of {in_words(view, kind)}: " + "; ".join(
+            f"{n} {text.number(v, 2, True)}" for n, v in steps[:5]
+        )
         return text.typographic(caption), alt + "."
 
     return draw

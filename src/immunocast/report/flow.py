@@ -108,7 +108,9 @@ def follow_up_text(about: Mapping[str, Any]) -> str:
 
 def _reasons(excluded: Mapping[str, Any] | None) -> dict[str, int]:
     # a code becomes words; a sentence keeps its column names
-    found = {(reason if " " in reason else humanise(reason)): int(n) for reason, n in (excluded or {}).items() if int(n)}
+    found = {
+        (reason if " " in reason else humanise(reason)): int(n) for reason, n in (excluded or {}).items() if int(n)
+    }
     return dict(sorted(found.items(), key=lambda item: (-item[1], item[0])))
 
 

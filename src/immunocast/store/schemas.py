@@ -90,7 +90,11 @@ PREDICTIONS = _table(
         "fold": (_TEXT, False, "fold within the repeat; the held-out cohort's name under LOCO"),
         "endpoint": (_TEXT, False, "endpoint predicted, e.g. response"),
         "y_true": (_INT, False, "1 where the patient has the endpoint, else 0"),
-        "p_response": (_FLOAT, True, "predicted probability of the endpoint's event (response or another), null where the model abstained"),
+        "p_response": (
+            _FLOAT,
+            True,
+            "predicted probability of the endpoint's event (response or another), null where the model abstained",
+        ),
         "abstained": (_BOOL, False, "a required marker was missing"),
         "in_training": (
             _BOOL,

@@ -90,7 +90,9 @@ class Endpoint(ABC):
         known = [f.name for f in fields(cls)]
         for key in settings:
             if key not in known:
-                raise ConfigError(f"endpoint.{key}: {cls.name} has no such setting. It has: {', '.join(sorted(known))}.")
+                raise ConfigError(
+                    f"endpoint.{key}: {cls.name} has no such setting. It has: {', '.join(sorted(known))}."
+                )
         return cls(**settings)
 
     def to_dict(self) -> dict[str, Any]:

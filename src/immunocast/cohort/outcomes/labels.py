@@ -18,6 +18,7 @@ class Labels:
     endpoint : its name.
     y : (n,) Int64, 1 where the patient has the event, <NA> where unclassifiable.
     excluded_because : (n,) str, why a patient is unclassifiable, null where y is known: each has one of the two.
+    of_arms : (n,) bool, whether the patient is of the arms that the endpoint is about.
     time_months : (n,) float64, time to the event or to censoring, NaN where unknown or where the patient is not of
         the endpoint's population; None for endpoints that are no time-to-event. It is known also for patients who
         were censored before the horizon, whom the binary form leaves out.
@@ -28,6 +29,7 @@ class Labels:
     endpoint: str
     y: pd.Series
     excluded_because: pd.Series
+    of_arms: pd.Series
     time_months: pd.Series | None = None
     event: pd.Series | None = None
     flags: dict[str, pd.Series] = field(default_factory=dict)
@@ -125,23 +127,24 @@ class Draft:
             self.flag(rows, words)
 
     def labels(
-        self, endpoint: str, of_interest: np.ndarray, time: np.ndarray | None = None, event: np.ndarray | None = None
+        self, endpoint: str, of_arms: np.ndarray, time: np.ndarray | None = None, event: np.ndarray | None = None
     ) -> Labels:
         """The finished labels.
 
         Parameters
         ----------
         endpoint : its name.
-        of_interest : (n,) bool, patients of whom flags are told.
+        of_arms : (n,) bool, patients of the endpoint's arms; flags are told of them only.
         time, event : (n,) time to event, both NaN where unknown; None for other endpoints.
         """
         assert not self.open.any(), f"{endpoint}: a rule left {int(self.open.sum())} patients unsettled"
         index = self._columns.cohort.index
-        found = {words: rows & of_interest for words, rows in self._flags.items()}
+        found = {words: rows & of_arms for words, rows in self._flags.items()}
         return Labels(
             endpoint=endpoint,
             y=pd.Series(self._y, index=index).astype("Int64"),
             excluded_because=pd.Series(self._why, index=index, dtype="str"),
+            of_arms=pd.Series(of_arms, index=index),
             time_months=None if time is None else pd.Series(time, index=index),
             event=None if event is None else pd.Series(event, index=index).astype("Int64"),
             flags={words: pd.Series(rows, index=index) for words, rows in found.items() if rows.any()},

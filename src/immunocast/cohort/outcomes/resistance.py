@@ -157,6 +157,4 @@ class AcquiredResistance(Endpoint):
         draft.flag(early, EARLY.format(months=in_words(self.exposure_months)))
         population = draft.open & ~np.isnan(time) & ~np.isnan(event)
         settle_by_horizon(columns, draft, "pfs", self.horizon_months)
-        return draft.labels(
-            self.name, inside, np.where(population, time, np.nan), np.where(population, event, np.nan)
-        )
+        return draft.labels(self.name, inside, np.where(population, time, np.nan), np.where(population, event, np.nan))

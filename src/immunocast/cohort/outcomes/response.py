@@ -75,7 +75,9 @@ def settle_benefit(columns: Columns, draft: Draft, durable_months: float, ne: st
     good, bad = np.isin(best, ("CR", "PR", "CR/PR")), best == "PD"
     stable = np.isin(best, ("SD", "SD/PD"))
     derived = np.select(
-        [good, bad, stable & long, stable & short & (event == 1), (best == "") & long], [1.0, 0.0, 1.0, 0.0, 1.0], np.nan
+        [good, bad, stable & long, stable & short & (event == 1), (best == "") & long],
+        [1.0, 0.0, 1.0, 0.0, 1.0],
+        np.nan,
     )
     flagged = ~np.isnan(flag)
     differs = flagged & ~np.isnan(derived) & (flag != derived)
