@@ -38,7 +38,7 @@ def test_durable_sd_at_the_boundary(table, months, durable):
 
 @pytest.mark.parametrize("horizon", [1, 3, 6, 12, 24, 60])
 def test_whole_days_never_lie_within_the_tolerance_and_both_sides_agree(horizon):
-    """Every day is on one side, and for a day that is not the horizon itself, `by` and `at least` exclude each other."""
+    """Every day is on one side; but for the day of the horizon itself, `by` and `at least` exclude each other."""
     days = np.arange(0, 3000) / DAYS_PER_MONTH
     exact = np.isclose(days, horizon)
     assert ((days >= horizon) == reaches(days, horizon))[~exact].all()

@@ -26,14 +26,15 @@ def participant_flow(cohort: pd.DataFrame, labels: Labels, found: Sequence[Mappi
     ----------
     cohort : cohort table, persons linked.
     labels : of the endpoint.
-    found : findings of the reader, rows of the checks table; those with the code `DROPPED_ROWS` count rows that it dropped.
+    found : findings of the reader, rows of the checks table; those with `DROPPED_ROWS` count what it dropped.
 
     Returns
     -------
     JSON-ready dict: `source` (rows of the source), `dropped` {why the reader dropped rows: n}, `read` (patients in
     the table), `linked` (patients who are also, under another id, in another cohort), `no_endpoint` {reason: n},
     `analysed`, `events`, `flags` {what is to be told of patients: n}, `follow_up` {"os" or "pfs": {n, median_months}}
-    of all patients of the endpoint's arms, and `cohorts`, a list of the same by cohort, with `cohort_id`, and `excluded` for `no_endpoint`.
+    of all patients of the endpoint's arms, and `cohorts`, a list of the same by cohort, with `cohort_id`, and
+    `excluded` for `no_endpoint`.
     """
     rows = [dict(row) for row in found if (row["code"], row["severity"]) == (DROPPED_ROWS, "info") and row["n"]]
     elsewhere = _in_several_cohorts(cohort)
