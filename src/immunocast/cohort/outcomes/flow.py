@@ -38,6 +38,7 @@ def participant_flow(cohort: pd.DataFrame, labels: Labels, found: Sequence[Mappi
     """
     rows = [dict(row) for row in found if (row["code"], row["severity"]) == (DROPPED_ROWS, "info") and row["n"]]
     elsewhere = _in_several_cohorts(cohort)
+    of_arms = np.ones(len(cohort), dtype=bool) if labels.of_arms is None else labels.of_arms.to_numpy()
 
     def count(inside: np.ndarray, dropped: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         y, why = labels.y[inside], labels.excluded_because[inside]
@@ -54,7 +55,7 @@ def participant_flow(cohort: pd.DataFrame, labels: Labels, found: Sequence[Mappi
             "analysed": int(y.notna().sum()),
             "events": int(y.sum()),
             "flags": {words: n for words, who in labels.flags.items() if (n := int(who[inside].sum()))},
-            "follow_up": _follow_up(cohort[inside & labels.of_arms.to_numpy()]),
+            "follow_up": _follow_up(cohort[inside & of_arms]),
         }
 
     total = count(np.ones(len(cohort), dtype=bool), rows)

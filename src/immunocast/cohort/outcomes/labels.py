@@ -18,21 +18,21 @@ class Labels:
     endpoint : its name.
     y : (n,) Int64, 1 where the patient has the event, <NA> where unclassifiable.
     excluded_because : (n,) str, why a patient is unclassifiable, null where y is known: each has one of the two.
-    of_arms : (n,) bool, whether the patient is of the arms that the endpoint is about.
     time_months : (n,) float64, time to the event or to censoring, NaN where unknown or where the patient is not of
         the endpoint's population; None for endpoints that are no time-to-event. It is known also for patients who
         were censored before the horizon, whom the binary form leaves out.
     event : (n,) Int64, 1 where `time_months` ends with the event; None as above.
     flags : what is to be told of single patients -> (n,) bool, e.g. whose exposure was taken from PFS.
+    of_arms : (n,) bool, whether the patient is of the arms that the endpoint is about; None for everybody.
     """
 
     endpoint: str
     y: pd.Series
     excluded_because: pd.Series
-    of_arms: pd.Series
     time_months: pd.Series | None = None
     event: pd.Series | None = None
     flags: dict[str, pd.Series] = field(default_factory=dict)
+    of_arms: pd.Series | None = None
 
     @property
     def reasons(self) -> dict[str, int]:
