@@ -601,6 +601,17 @@ def test_a_study_that_is_not_there_is_said_so(registry, quick, tmp_path):
         fetch_cohort(registry.entry("cbioportal:nowhere_1999"), tmp_path / "data", quick)
 
 
+def test_a_study_whose_server_goes_away_is_given_up_at_once(registry, server, tmp_path):
+    study(server)
+    server.pages["/raw/any_2020/meta_clinical_patient.txt"] = lambda h: h.connection.close()
+    done = fetch_cohort(registry.entry("cbioportal:any_2020"), tmp_path / "data", Downloader(5, 0, 0))
+    assert [f.outcome for f in done] == ["fetched", "failed"]
+    server.pages["/raw/any_2021/meta_study.txt"] = lambda h: h.connection.close()
+    with pytest.raises(FetchError, match="connection"):
+        fetch_cohort(registry.entry("cbioportal:any_2021"), tmp_path / "data", Downloader(5, 0, 0))
+    assert not (tmp_path / "cache/cbioportal/any_2021").exists()
+
+
 @pytest.mark.parametrize("name", ["cbioportal:", "cbioportal:../x", "cbioportal:a/b", "cbioportal:a..b"])
 def test_a_study_id_that_is_no_folder_is_refused(registry, name):
     with pytest.raises(ConfigError, match="no study id"):

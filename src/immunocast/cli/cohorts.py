@@ -182,8 +182,6 @@ def _addresses(entry: CohortEntry) -> list[str]:
 
 def _describe_mapping(config: str, is_here: bool) -> None:
     """The columns of a cohort's configuration, and what its table holds where it can be read."""
-    import pandas as pd
-
     from immunocast.cohort.outcomes import make_labels
     from immunocast.config import build, load_config
 
@@ -197,13 +195,8 @@ def _describe_mapping(config: str, is_here: bool) -> None:
     tables = build(cfg.cohort, "cohort").load()
     table = tables.cohort
     print(f"n:        {len(table):,} patients, cohorts {', '.join(table['cohort_id'].unique())}")
-    arms = table["arm"] if "arm" in table else pd.Series("ici", index=table.index)
-    y = make_labels(table, "response").y
-    for arm in arms.dropna().unique():
-        known = y[arms == arm].dropna()
-        if len(known):
-            print(f"ORR:      {known.mean():.1%} ({int(known.sum())} of {len(known)} evaluable), arm {arm}")
-    if y.isna().all():
-        print("ORR:      no response in this cohort")
+    y = make_labels(table, "response").y.dropna()
+    orr = f"{y.mean():.1%} ({int(y.sum())} of {len(y)} evaluable, control arm apart)" if len(y) else "no response told"
+    print(f"ORR:      {orr}")
     for note in tables.provenance.notes:
         print(f"  note:   {note}")

@@ -241,6 +241,14 @@ def download(url: str, target: Path, sha256: str | None, downloader: Downloader)
         raise ConfigError(f"The address {url!r} begins with none of {', '.join(s + '://' for s in SCHEMES)}.")
     pooch.get_logger().setLevel("WARNING")
     downloader = replace(downloader, part=target.with_name(f".{target.name}.part"))
+    with _no_empty_folder(target.parent):
+        _retrieve(url, target, sha256, downloader)
+    return str(pooch.file_hash(str(target)))
+
+
+def _retrieve(url: str, target: Path, sha256: str | None, downloader: Downloader) -> None:
+    import pooch
+
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         pooch.retrieve(url, sha256, fname=target.name, path=target.parent, downloader=downloader)
@@ -258,7 +266,19 @@ def download(url: str, target: Path, sha256: str | None, downloader: Downloader)
             f"Cannot write {error.filename or target.parent}: {error.strerror}. Name another place with --to DIR or "
             "the environment variable IMMUNOCAST_CACHE."
         ) from None
-    return str(pooch.file_hash(str(target)))
+
+
+@contextlib.contextmanager
+def _no_empty_folder(folder: Path) -> Iterator[None]:
+    """Where nothing came, the folders that were made for it go, too."""
+    made = [f for f in (folder, *folder.parents) if not f.exists()]
+    try:
+        yield
+    except FetchError:
+        with contextlib.suppress(OSError):  # something is in it, to be resumed
+            for path in made:
+                path.rmdir()
+        raise
 
 
 # -- what came ------------------------------------------------------------------------------------------------

@@ -7,7 +7,6 @@ equal it. Data behind git-LFS pointers are checked against the digest that the p
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import hashlib
 import io
@@ -198,11 +197,13 @@ def _fetch_study(study: str, hub: Hub, target: Path, downloader: Downloader) -> 
                     "Look for its id at www.cbioportal.org (study summary, in the address).",
                     404,
                 ) from None
-            with contextlib.suppress(OSError):
-                (folder / name).parent.rmdir()  # where nothing came into it
-            if error.status != 404:
+            if name in hub.required:
+                raise
+            if error.status != 404:  # a study has a choice of the optional ones
                 done.append(Fetched(folder / name, "failed", str(error), None, error))
-            continue  # a study has a choice of the optional ones
+            if error.status is None:
+                break  # there is no connection: the others need not wait for it
+            continue
         done.append(Fetched(path, "there" if was_there else "fetched", message, digest))
         try:
             data = _data_file(path) if name.startswith("meta_") else None

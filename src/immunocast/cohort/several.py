@@ -171,9 +171,9 @@ def _truth(loaded: Mapping[str, CohortTables], renamed: Mapping[str, Sequence[st
 
 def _truth_features(loaded: Sequence[CohortTables]) -> pd.DataFrame | None:
     """What is true of the features, where all members were simulated by the same truth; None where they differ."""
-    first = loaded[0].truth_features
-    same = first is not None and all(first.equals(t.truth_features) for t in loaded[1:])
-    return first if same else None
+    truths = [t.truth_features for t in loaded if t.truth_features is not None]
+    same = len(truths) == len(loaded) and all(truths[0].equals(t) for t in truths[1:])
+    return truths[0] if same else None
 
 
 def _unmapped(loaded: Sequence[CohortTables]) -> pd.DataFrame | None:
