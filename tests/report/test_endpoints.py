@@ -14,7 +14,6 @@ from immunocast.report.view import RunView
 from immunocast.store.runfolder import RunFolder
 from immunocast.tracking.describe import describe_model
 
-
 #: A finding that the fabricated run carries.
 PLANTED = "fewer than 10 responders"
 
