@@ -176,6 +176,57 @@ def test_one_class_only_is_told(root, tmp_path):
     assert "all are non-responders" in done.stderr
 
 
+def _numbers(pipelines, folder, *overrides):
+    """Predictions, metrics and manifest after load, train and evaluate, without forest and boosting."""
+    cfg = load_config(["experiment=quick", f"paths.work={folder}", "~models.forest", "~models.xgboost", *overrides])
+    work = RunFolder(folder)
+    for name in ("load", "train", "evaluate"):
+        pipelines.STAGES[name](cfg, work)
+    return work.table("predictions"), work.table("metrics"), work.manifest()
+
+
+def test_resistance_turns_the_published_models_round(pipelines, tmp_path):
+    predictions, metrics, about = _numbers(pipelines, tmp_path / "w", "endpoint=primary_resistance")
+    assert set(predictions["endpoint"]) == {"primary_resistance"}
+    assert about["endpoint"] == "primary_resistance"
+    assert about["endpoint_settings"]["exposure_weeks"] == 6
+    assert about["reference_model"] == "loris_routed"
+    assert about["models"]["tmb_10"]["label"] == "TMB < 10"
+    auroc = metrics[(metrics["metric"] == "auroc") & (metrics["cohort_id"] == "combined")].set_index("model")
+    assert auroc.loc["loris_routed", "estimate"] > 0.6, "as published it would rank resistance backwards"
+    assert auroc.loc["loris_routed", "ci_low"] > 0.5
+
+
+def test_toxicity_leaves_published_models_out_and_has_no_reference(pipelines, tmp_path):
+    cohort = SyntheticCohort(n_patients=240, n_cohorts=2, seed=3).load().cohort
+    path = tmp_path / "t.csv"
+    cohort.assign(irae=[i % 3 // 2 for i in range(len(cohort))]).to_csv(path, index=False)
+    overrides = ("endpoint=irae", "cohort=csv", f"cohort.file={path}", "~cohort.n_patients")
+    predictions, _, about = _numbers(pipelines, tmp_path / "w", *overrides)
+    assert set(predictions["model"]) == {"ridge"}
+    assert about["reference_model"] is None
+    assert "loris_routed" in about["left_out_models"]
+
+
+def test_an_endpoint_without_columns_names_them(root, tmp_path):
+    done = run_py(root, tmp_path, "experiment=quick", "tracking=none", "endpoint=irae_grade3", "cohort.n_patients=60")
+    if done.returncode == 0:
+        pytest.skip("the synthetic cohort has grades of irAE")
+    assert done.returncode == 2
+    assert "irae_grade (0 to 5)" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("endpoint", ["dcb", "primary_resistance", "acquired_resistance", "os", "pfs"])
+def test_every_endpoint_runs_from_cohort_to_report(root, tmp_path, endpoint):
+    done = run_py(root, tmp_path, *QUICK, "tracking=none", f"endpoint={endpoint}")
+    assert done.returncode == 0, done.stderr
+    assert "responder" not in done.stdout
+    (run,) = list_runs(tmp_path / "runs")
+    assert run.manifest()["endpoint"] == endpoint
+
+
 def test_run_ids_name_the_file_of_a_csv_cohort(pipelines):
     cfg = load_config(["cohort=csv", "cohort.file=/some/where/our patients.csv"])
     assert "Z-our_patients-" in pipelines.report.new_run_id(cfg, datetime(2026, 1, 2, tzinfo=UTC))

@@ -1,5 +1,6 @@
 """Durable clinical benefit, rule by rule."""
 
+import pandas as pd
 import pytest
 
 from immunocast.cohort.outcomes import make_labels
@@ -36,8 +37,8 @@ def one(table, **columns):
         ("SD", 7.0, None, 1),
         ("NE", 9.0, 0, NE),
         ("NE", 1.0, 1, NE),
-        (None, 7.0, 1, 1),  # no PD lasts so long
-        (None, 3.0, 1, "best response unknown, PFS under 6 months"),  # may have been a response
+        (None, 7.0, 1, "best overall response unknown"),  # PFS alone could only ever show benefit
+        (None, 3.0, 1, "best overall response unknown"),
         (None, None, None, "best overall response unknown"),
     ],
 )
@@ -87,14 +88,14 @@ def test_contradictions_and_the_use_of_the_flag_are_told(table):
     flags = {words: list(rows[rows].index) for words, rows in make_labels(cohort, "dcb").flags.items()}
     assert flags == {
         "the source's dcb flag says otherwise: best response and PFS decide": [0, 1],
-        "the source's dcb flag says otherwise: the flag decides over PFS alone": [2],
+        "PFS reaches 6 months, but the source's dcb flag says no: the flag decides": [2],
         "labelled by the source's own dcb flag, for want of best response or PFS": [2, 3],
         "PD as best response, but PFS reaches 6 months: kept as PD": [4],
     }
 
 
 def test_not_evaluable_as_non_response(table):
-    cohort = table(bor=["NE", "NE", "CR"], responder=[0, None, 1])
+    cohort = table(bor=["NE", "NE", "CR"], responder=[0, None, 1], pfs_months=[1.0] * 3, pfs_event=[1] * 3)
     for name in ("response", "dcb"):
         assert make_labels(cohort, {"name": name, "ne": "non_response"}).y.tolist() == [0, 0, 1]
 
@@ -106,11 +107,22 @@ def test_durable_months_is_a_setting(table, months, y):
 
 
 def test_a_column_that_the_source_lacks_is_named_by_cohort(table):
-    """One cohort without any PFS, one with PFS of some: the reason tells the two apart."""
-    cohort = table(cohort_id=["A", "B", "B"], bor=["SD"] * 3, pfs_months=[None, None, 7.0], pfs_event=[None, None, 0])
-    assert make_labels(cohort, "dcb").excluded_because.tolist()[:2] == [
-        "the source has no column pfs_months",
+    """A cohort without any PFS could only tell the extremes apart, so nobody of it is labelled."""
+    cohort = table(
+        cohort_id=["A", "A", "A", "B", "B"],
+        bor=["CR", "PD", "SD", "SD", "SD"],
+        pfs_months=[None, None, None, None, 7.0],
+        pfs_event=[None, None, None, None, 0],
+    )
+    labels = make_labels(cohort, "dcb")
+    assert labels.y.tolist() == [pd.NA] * 4 + [1]
+    assert labels.excluded_because.tolist()[:4] == [
+        *["the source has no column pfs_months or dcb"] * 3,
         "SD or PD, PFS unknown",
     ]
-    nothing = make_labels(table(os_months=[1.0]), "dcb").excluded_because.tolist()
+    nothing = make_labels(table(pfs_months=[9.0], pfs_event=[1]), "dcb").excluded_because.tolist()
     assert nothing == ["the source has no column bor or responder or dcb"]
+
+
+def test_the_flag_alone_will_do_without_pfs(table):
+    assert make_labels(table(dcb=[1, 0, None]), "dcb").y.tolist() == [1, 0, pd.NA]

@@ -125,3 +125,10 @@ def test_early_progression_in_spite_of_exposure_is_told(table):
     cohort = table(bor=["PR"], pfs_months=[4.0], pfs_event=[1], exposure_weeks=[30.0])
     flags = make_labels(cohort, "acquired_resistance").flags
     assert list(flags) == ["progressed before 6 months although treated for longer"]
+
+
+def test_a_source_without_exposure_and_pfs_gives_no_labels_at_all(table):
+    """Only the comparators could be told: a cohort of theirs would be a cohort without events."""
+    cohort = table(dcb=[1, 0])
+    for settings, y in (({}, [pd.NA, pd.NA]), ({"exposure_weeks": 0}, [0, 1])):
+        assert make_labels(cohort, {"name": "primary_resistance", **settings}).y.tolist() == y

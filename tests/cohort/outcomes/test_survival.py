@@ -53,3 +53,9 @@ def test_other_endpoints_have_no_time(table):
     assert labels.time_months is None
     assert labels.event is None
     assert np.isnan(make_labels(table(os_months=[None], os_event=[1]), "os").time_months[0])
+
+
+def test_a_source_without_event_flags_gives_no_labels(table):
+    """Long times alone would be labelled, all of them 0."""
+    labels = make_labels(table(os_months=[3.0, 40.0]), "os")
+    assert labels.reasons == {"the source has no column os_event": 2}

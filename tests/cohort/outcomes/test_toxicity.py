@@ -84,3 +84,13 @@ def test_a_landmark_is_a_day():
     for value in (0, -5, "soon", True):
         with pytest.raises(ConfigError, match=r"endpoint\.landmark_days is"):
             make_labels(pd.DataFrame(), {"name": "irae", "landmark_days": value})
+
+
+@pytest.mark.parametrize("lacking", ["irae_onset_days", "os_months"])
+def test_a_landmark_needs_onset_and_follow_up_of_the_source(table, lacking):
+    """Without onset only patients without an irAE could be told, without follow-up only those with one."""
+    columns = {"irae": [1, 0], "irae_onset_days": [5.0, None], "os_months": [9.0, 9.0]}
+    columns.pop(lacking)
+    labels = make_labels(table(**columns), {"name": "irae", "landmark_days": 30})
+    assert labels.y.isna().all()
+    assert all(lacking in why for why in labels.excluded_because)

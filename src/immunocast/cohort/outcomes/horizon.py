@@ -22,8 +22,10 @@ def settle_by_horizon(columns: Columns, draft: Draft, which: str, horizon: float
     """
     time, event = columns.number(f"{which}_months"), columns.number(f"{which}_event")
     span, name = in_words(horizon), which.upper()
-    draft.leave_out_unknown(np.isnan(time), (f"{which}_months",), f"{name} time")
+    draft.leave_out_where_absent(f"{which}_months")
+    draft.leave_out_where_absent(f"{which}_event")
+    draft.leave_out(np.isnan(time), f"{name} time unknown")
     draft.decide((event == 1) & is_within(time, horizon), 1)
     draft.decide(reaches(time, horizon), 0)
-    draft.leave_out_unknown(np.isnan(event), (f"{which}_event",), f"{name} event")
+    draft.leave_out(np.isnan(event), f"{name} event unknown")
     draft.leave_out(draft.open.copy(), f"{name} censored before {span}")

@@ -101,10 +101,17 @@ class Draft:
         self._why[rows] = reason
         self.open &= ~rows
 
+    def leave_out_where_absent(self, *names: str) -> None:
+        """Leave out whole cohorts whose source has none of the columns.
+
+        Without them only one of the two classes could be told, e.g. non-events from long times without an event
+        flag: labelling those alone would select patients by their outcome.
+        """
+        self.leave_out(self._columns.absent(names), f"the source has no column {' or '.join(names)}")
+
     def leave_out_unknown(self, rows: np.ndarray, names: Sequence[str], what: str) -> None:
         """Leave out for want of a value, saying where the source has no such column at all."""
-        absent = self._columns.absent(names)
-        self.leave_out(rows & absent, f"the source has no column {' or '.join(names)}")
+        self.leave_out(rows & self._columns.absent(names), f"the source has no column {' or '.join(names)}")
         self.leave_out(rows, f"{what} unknown")
 
     def leave_out_as(self, other: Draft) -> None:

@@ -36,7 +36,7 @@ def require_exposure(columns: Columns, draft: Draft, rows: np.ndarray, months: f
     draft.leave_out(rows & ~np.isnan(known) & ~reaches(known, months), f"exposure under {words}")
     draft.leave_out(unknown & ~long & (event == 1) & ~np.isnan(pfs), f"exposure under {words}, taken from PFS")
     draft.leave_out(unknown & ~long & ~np.isnan(pfs), f"exposure unknown, followed for under {words}")
-    draft.leave_out_unknown(unknown & ~long, ("exposure_weeks", "pfs_months"), "exposure and PFS")
+    draft.leave_out(unknown & ~long, "exposure and PFS unknown")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,6 +84,8 @@ class PrimaryResistance(Endpoint):
         benefit = Draft(columns)
         settle_benefit(columns, benefit, self.durable_months, self.ne)
         draft.take_flags(benefit)
+        if self.exposure_weeks:
+            draft.leave_out_where_absent("exposure_weeks", "pfs_months")
         draft.leave_out_as(benefit)
         draft.decide(benefit.decided(1), 0)
         if self.exposure_weeks:

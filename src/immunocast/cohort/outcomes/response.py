@@ -15,7 +15,8 @@ from immunocast.errors import DataError, Problem
 NOT_EVALUABLE = "response not evaluable (NE)"
 LATE_PD = "PD as best response, but PFS reaches {months}: kept as PD"
 BY_FLAG = "labelled by the source's own dcb flag, for want of best response or PFS"
-FLAG_DIFFERS = "the source's dcb flag says otherwise: {precedence}"
+FLAG_DIFFERS = "the source's dcb flag says otherwise: best response and PFS decide"
+FLAG_BUT_LONG = "PFS reaches {months}, but the source's dcb flag says no: the flag decides"
 
 
 def best_response(columns: Columns) -> np.ndarray:
@@ -66,7 +67,7 @@ def settle_benefit(columns: Columns, draft: Draft, durable_months: float, ne: st
     -----
     Where only `responder` is known, PFS tells: a non-responder whose PFS reaches `durable_months` had durable SD, one
     who progressed before had PD or SD that did not last, 0 either way; one censored before had SD of unknown
-    duration. Precedence over the source's own `dcb` flag: best response with PFS, then the flag, then PFS alone.
+    duration. Best response with PFS decides; the source's own `dcb` flag stands in where one of them is unknown.
     """
     best, flag = best_response(columns), columns.number("dcb")
     pfs, event = columns.number("pfs_months"), columns.number("pfs_event")
@@ -75,16 +76,20 @@ def settle_benefit(columns: Columns, draft: Draft, durable_months: float, ne: st
     good, bad = np.isin(best, ("CR", "PR", "CR/PR")), best == "PD"
     stable = np.isin(best, ("SD", "SD/PD"))
     derived = np.select(
-        [good, bad, stable & long, stable & short & (event == 1), (best == "") & long],
-        [1.0, 0.0, 1.0, 0.0, 1.0],
+        [good, bad, stable & long, stable & short & (event == 1)],
+        [1.0, 0.0, 1.0, 0.0],
         np.nan,
     )
     flagged = ~np.isnan(flag)
-    differs = flagged & ~np.isnan(derived) & (flag != derived)
-    draft.flag(differs & (best != ""), FLAG_DIFFERS.format(precedence="best response and PFS decide"))
-    draft.flag(differs & (best == ""), FLAG_DIFFERS.format(precedence="the flag decides over PFS alone"))
+    draft.flag(flagged & ~np.isnan(derived) & (flag != derived), FLAG_DIFFERS)
+    # told also where the flag decides, for want of best response
+    draft.flag((best == "") & (flag == 0) & long, FLAG_BUT_LONG.format(months=span))
     draft.flag(bad & long, LATE_PD.format(months=span))
 
+    draft.leave_out_where_absent("bor", "responder", "dcb")
+    # without PFS only the extremes could be told: CR/PR and PD
+    draft.leave_out_where_absent("pfs_months", "dcb")
+    draft.leave_out_where_absent("pfs_event", "dcb")
     settle_not_evaluable(draft, best, ne)
     draft.decide((best != "") & (derived == 1), 1)
     draft.decide((best != "") & (derived == 0), 0)
@@ -93,13 +98,10 @@ def settle_benefit(columns: Columns, draft: Draft, durable_months: float, ne: st
     draft.leave_out((best == "SD/PD") & censored, f"SD or PD, censored before {span}")
     draft.flag(draft.open & flagged, BY_FLAG)
     draft.decide(flagged, flag)
-    # stable disease whose duration is unknown
-    draft.leave_out_unknown(stable & np.isnan(pfs), ("pfs_months",), "SD or PD, PFS")
-    draft.leave_out_unknown(stable, ("pfs_event",), f"PFS under {span}, PFS event")
-    # no best response at all
-    draft.decide(long, 1)
-    draft.leave_out(short, f"best response unknown, PFS under {span}")
-    draft.leave_out_unknown(best == "", ("bor", "responder", "dcb"), "best overall response")
+    draft.leave_out(stable & np.isnan(pfs), "SD or PD, PFS unknown")
+    draft.leave_out(stable, f"PFS under {span}, PFS event unknown")
+    # PFS alone could only ever show benefit: a response may have been lost early
+    draft.leave_out(draft.open.copy(), "best overall response unknown")
 
 
 @dataclass(frozen=True, kw_only=True)

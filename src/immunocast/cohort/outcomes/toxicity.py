@@ -72,7 +72,7 @@ class AnyIrae(Endpoint):
             )
         if self.least_grade > 1:
             # with yes or no alone, only those without would be labelled
-            draft.leave_out(columns.absent(("irae_grade",)), "the source has no column irae_grade")
+            draft.leave_out_where_absent("irae_grade")
             draft.leave_out((flag == 1) & np.isnan(grade), "irAE of unknown grade")
         had = np.where(np.isnan(grade), flag, (grade >= self.least_grade).astype(float))
         draft.leave_out_unknown(np.isnan(had), ("irae_grade", "irae"), "irAE")
@@ -84,7 +84,9 @@ class AnyIrae(Endpoint):
 
     def _settle_by_landmark(self, columns: Columns, draft: Draft, had: np.ndarray, landmark: float) -> None:
         onset, day = columns.number("irae_onset_days"), f"day {landmark:g}"
-        draft.leave_out_unknown(had & np.isnan(onset), ("irae_onset_days",), "onset of the irAE")
+        draft.leave_out_where_absent("irae_onset_days")
+        draft.leave_out_where_absent("os_months", "pfs_months", "exposure_weeks")
+        draft.leave_out(had & np.isnan(onset), "onset of the irAE unknown")
         draft.decide(had & (onset <= landmark), 1)
         # an irAE that began later shows that the patient was still followed at the landmark
         draft.decide(had, 0)
@@ -94,7 +96,7 @@ class AnyIrae(Endpoint):
         died = (columns.number("os_event") == 1) & falls_short(columns.number("os_months"), threshold)
         draft.leave_out(died, f"died before {day} without the event")
         draft.leave_out(falls_short(followed, threshold), f"left follow-up before {day} without the event")
-        draft.leave_out_unknown(~reaches(followed, threshold), ("os_months", "pfs_months"), "time of follow-up")
+        draft.leave_out(~reaches(followed, threshold), "time of follow-up unknown")
 
 
 @dataclass(frozen=True, kw_only=True)
