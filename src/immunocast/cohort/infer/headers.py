@@ -18,7 +18,7 @@ def plain_header(header: str) -> str:
     ['pdl1 tps percent', 'best confirmed response', 'prior ctla4', 'highest grade irae']
     """
     text = re.sub(r"(?i)ir[-_. ]?aes?", " irae ", header)
-    text = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", text).casefold().replace("%", " percent ")
+    text = re.sub(r"(?<=[a-z])(?=[A-Z][A-Za-z])", " ", text).casefold().replace("%", " percent ")
     text = re.sub(r"[^0-9a-z]+", " ", text)
     text = re.sub(r"\b(pd|pdl|ctla|il|cd) (?=l?\d)", r"\1", text)
     return " ".join(text.split())
@@ -183,8 +183,7 @@ _SAY: dict[str, tuple[str, str]] = {
         r"prior (systemic|chemo)|chemo before|previous (systemic )?(therapy|treatment)|prior therap",
     ),
     "line_of_therapy": (
-        r"line( of (therapy|treatment|immunotherapy|io))?( \d)?|lot|treatment line|therapy line|"
-        r"lines of treatment",
+        r"lines?( of (therapy|treatment|tx|immunotherapy|io))?( \d)?|lot|treatment line|therapy line",
         r"\bline of (therapy|treatment|immunotherapy)\b",
     ),
     "drug_class": (

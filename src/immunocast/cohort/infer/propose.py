@@ -391,7 +391,11 @@ def _unplaced(
     used = {h for p in placed for h in _headers(p)}
     by_name = {p.name: p for p in placed}
     out = [Unplaced(h, "the header is there more than once: rename all but one") for h in sorted(duplicated)]
-    of = {h: sorted((c for c in candidates if c.header == h), key=lambda c: -c.confidence) for h in seen}
+    # of several reasons against a column, what its cells contradict says more than what they are not
+    of = {
+        h: sorted((c for c in candidates if c.header == h), key=lambda c: (-c.confidence, "but holds" in c.why))
+        for h in seen
+    }
     for header, s in seen.items():
         if header in used:
             continue
