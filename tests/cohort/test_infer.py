@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from immunocast.cohort.infer import propose_mapping, to_yaml
-from immunocast.cohort.infer.propose import SURE
+from immunocast.cohort.infer.candidate import SURE
 from immunocast.cohort.mapping_files import load_mapping
 from immunocast.cohort.tabular import TabularCohort
 from immunocast.errors import DataError
