@@ -131,7 +131,7 @@ class StudyFolder:
         chosen = choose(samples, sequencing.sequenced, self.prefer_samples)
         joined = join(patients, samples, chosen.taken)
         paths = [t.path for t in (patients, samples) if t is not None] + list(sequencing.read)
-        tell_study(study, {p.name for p in paths} | {sequencing.file}, found)
+        tell_study(study, found)
         tell_samples(joined, chosen, sequencing.sequenced is not None, found)
         raw, table = self._mapped(study, joined, sequencing, found)
         about = study.about

@@ -121,5 +121,6 @@ def _is_usable(file: DataFile, otherwise: str, found: Findings) -> bool:
         return True
     problem = pointer.problem
     message = f"{file.path.name}: {problem.message}; {otherwise}. {problem.mend}"
+    found.pointers.add(file.path.name)
     found.tell("IC-STUDY-002", "warning", message, n=1)
     return False
