@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from immunocast.cohort.expression import check_forms
 from immunocast.cohort.linkage import link_persons
 from immunocast.cohort.outcomes import Labels, make_labels, participant_flow
 from immunocast.cohort.quality import apply_waivers, check_cohort, check_links, finding, to_checks_table
@@ -69,6 +70,7 @@ def prepare_cohort(
         cohort, links = link_persons(cohort, **linkage)
         found += check_links(links)
     labels = make_labels(cohort, endpoint)
+    found += check_forms(cohort)
     found += check_cohort(cohort, labels.y, tables.provenance, features)
     found += [finding("IC-NOTE-001", "info", note) for note in tables.provenance.notes]
     shared = cohort["person_id"].duplicated(keep=False)

@@ -26,7 +26,9 @@ MAPPING_KEYS = (
     "encoding",
     "header_row",
 )
-READER_KEYS = ("name", "file", "data_dir", "sha256", "citation", "licence", "view", "cohorts", "notes", "waive")
+READER_KEYS = (
+    *("name", "file", "data_dir", "sha256", "citation", "licence", "view", "cohorts", "notes", "waive", "expression"),
+)
 _SHEET_KEYS = ("cohort_id", "institution", "default", "absent", "columns", "corrections", "rows", "notes")
 _CORRECTION_KEYS = ("column", "drop", "unit", "imputed", "because")
 _ROW_KEYS = ("keep", "drop", "because")

@@ -7,8 +7,10 @@ library turns "NA" or "None" into something else behind our back.
 from __future__ import annotations
 
 import csv
+import gzip
 import io
 import re
+import zlib
 from collections.abc import Sequence
 from itertools import batched
 from pathlib import Path
@@ -88,6 +90,31 @@ def read_raw_sheet(path: Path, sheet: str | None = None, delimiter: str | None =
     if problems:
         raise DataError(problems)
     return tables[0].frame.infer_objects()
+
+
+def file_content(path: Path) -> bytes:
+    """The bytes of a file, unpacked if gzip-compressed text; refused where they are not what the suffix says.
+
+    For readers of other tables than a cohort's.
+
+    Raises
+    ------
+    DataError
+        As `read_tables`.
+    """
+    content = _content(path)
+    if path.suffix.lower() == ".gz" and path.with_suffix("").suffix.lower() in DELIMITERS:
+        path = path.with_suffix("")
+        try:
+            content = gzip.decompress(content)
+        except (OSError, EOFError, zlib.error) as error:
+            raise DataError(
+                Problem(f"the file is not whole gzip data ({error})", "Fetch it again, or unpack it", file=str(path))
+            ) from None
+    _check_type(path, content, None)
+    if path.suffix.lower() in DELIMITERS:
+        _decode(path, content, None)
+    return content
 
 
 def _content(path: Path) -> bytes:

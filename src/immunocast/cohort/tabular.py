@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from immunocast.cohort.expression import add_scores, parse_expression
 from immunocast.cohort.hints import did_you_mean
 from immunocast.cohort.mapping import MAPPING_KEYS, READER_KEYS, identity_spec, parse_mapping
 from immunocast.cohort.mapping_types import ColumnMapping, Sheet
@@ -61,6 +62,8 @@ class TabularCohort:
     decimal : decimal sign in text, "." or ",".
     encoding : of a text file; None for UTF-8.
     header_row : row of the header; None for the first row that holds anything.
+    expression : {file, sample_id, unit, log, ...}: a matrix of gene expression, of which scores are computed and
+        joined; docs/expression.md lists the keys.
     notes : caveats of the whole source.
     waive : check code, "code:column" or "code:cohort" -> why the finding is no reason to stop, for this cohort.
 
@@ -89,6 +92,7 @@ class TabularCohort:
         decimal: str = ".",
         encoding: str | None = None,
         header_row: int | None = None,
+        expression: Mapping[str, Any] | None = None,
         notes: Sequence[str] = (),
         waive: Mapping[str, str] | None = None,
         **unknown: Any,
@@ -117,9 +121,11 @@ class TabularCohort:
         self.decimal = decimal
         self.encoding = encoding
         self.header_row = header_row
+        self.expression = expression
         self.notes = notes
         self.waive = waive
         self._mapping = parse_mapping({key: getattr(self, key) for key in MAPPING_KEYS})
+        self._expression = parse_expression(expression) if expression is not None else None
 
     @property
     def path(self) -> Path:
@@ -169,18 +175,22 @@ class TabularCohort:
         if problems:
             raise DataError(problems)
         cohort, source = _combine(tables), _source(raw)
-        # `cohort` and `source` have the same rows in the same order: columns of a second file, looked up by
-        # patient_id or by any column of the source, are joined here
         wanted_rows = self._selected(cohort)
         cohort, source = cohort[wanted_rows], source[wanted_rows]
+        expression_checks: list[dict[str, Any]] = []
+        expression_notes: list[str] = []
+        if self._expression is not None:
+            matrix = Path(self.data_dir).expanduser() / Path(self._expression.file).expanduser()
+            cohort, expression_checks, note = add_scores(cohort, source, self._expression, matrix)
+            expression_notes = [note]
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
-        notes = (*self.notes, *(note for t in tables for note in t.notes))
+        notes = (*self.notes, *(note for t in tables for note in t.notes), *expression_notes)
         citation = self.citation or f"file {path.name}"
         used = frozenset[str]().union(*(t.sources for t in tables))
         return CohortTables(
             to_cohort_table(cohort),
             Provenance(name, False, citation, digest, self.view, self.licence, notes),
-            checks=left_out + self._checks(path, digest, raw, tables),
+            checks=left_out + self._checks(path, digest, raw, tables) + expression_checks,
             waive={str(c): dict(self.waive) for c in cohort["cohort_id"].unique()} if self.waive else {},
             unmapped=source[[c for c in source if c not in used]].reset_index(drop=True),
         )
@@ -311,7 +321,7 @@ class NewPatients(NamedTuple):
     table : cohort table of the rows that can be used, in the file's order.
     refused : one entry for each thing wrong in a row (`refused_frame` tabulates them).
     rows : row numbers of the table's rows, as a spreadsheet shows them.
-    unread : what is said of columns that were passed over, a sentence each.
+    unread : what is said of columns that were passed over and of expression, a sentence each.
     """
 
     table: pd.DataFrame
@@ -327,6 +337,7 @@ def read_patients(
     cohort_id: str | None = None,
     strict: bool = False,
     sheet: str | None = None,
+    expression: Path | None = None,
 ) -> NewPatients:
     """Read keys and features of one file of new patients, to be scored; other columns are not looked at.
 
@@ -338,9 +349,12 @@ def read_patients(
     cohort_id : id for all rows; None for the mapped column, or the file's name.
     strict : raise where any row has a problem, in place of refusing that row.
     sheet : title of the sheet; needed where a workbook has several.
+    expression : matrix of these patients' expression, read as the mapping's `expression` says.
 
     Raises
     ------
+    ConfigError
+        Where a matrix is given and the mapping does not say how to read one.
     DataError
         Where the file as a whole cannot be used (missing, empty, a mapped column absent that is not
         `optional`), or, if `strict`, where any row has a problem.
@@ -358,6 +372,7 @@ def read_patients(
     frame = result.frame
     if cohort_id is not None:
         frame = frame.assign(cohort_id=pd.Series(cohort_id, index=frame.index, dtype="str"))
+    frame, told = _with_expression(frame, table, mapping.get("expression"), expression)
     refused = [
         RefusedRow(
             f.message,
@@ -375,7 +390,23 @@ def read_patients(
     refused.sort(key=lambda r: r.rows)
     bad = np.isin(table.rows, [r.rows[0] for r in refused])
     rows = [int(r) for r in table.rows[~bad]]
-    return NewPatients(to_cohort_table(frame[~bad]), refused, rows, _unread(parsed, table, f" of {file.name}"))
+    told = _unread(parsed, table, f" of {file.name}") + told
+    return NewPatients(to_cohort_table(frame[~bad]), refused, rows, told)
+
+
+def _with_expression(
+    frame: pd.DataFrame, table: RawTable, block: Any, matrix: Path | None
+) -> tuple[pd.DataFrame, list[str]]:
+    """New patients with their expression scores, and what is to be said of them, a sentence each."""
+    if block is None and matrix is not None:
+        raise ConfigError("The mapping has no `expression:` block that says how a matrix is read. Add one to it.")
+    if block is None:
+        return frame, []
+    settings = parse_expression(block)
+    if matrix is None:
+        return frame, ["no matrix of expression was given: scores that the mapping computes from one are missing"]
+    frame, checks, _ = add_scores(frame, table.frame, settings, matrix)
+    return frame, [c["message"] for c in checks if c["severity"] != "info" or c["code"] == "IC-EXPR-006"]
 
 
 def _unread(mapping: ColumnMapping, table: RawTable, where: str = "") -> list[str]:

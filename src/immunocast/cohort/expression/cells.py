@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import csv
-import gzip
 import io
 import math
-import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,7 +19,6 @@ import numpy as np
 from immunocast.cohort import sources
 from immunocast.errors import DataError, Problem
 
-_TEXT = (".csv", ".tsv", ".txt")
 _MISSING = ("", "NA", "N/A", "#N/A", "NaN", "nan", "null", "None", "na", ".")
 #: Columns whose text is kept whatever they hold: ids of samples and genes stand in front.
 _ID_COLUMNS = 4
@@ -65,17 +62,11 @@ def read_cells(path: Path, sheet: str | None = None) -> Cells:
     DataError
         Where the file is missing, empty, damaged, ragged, or not what its suffix says.
     """
-    name = path.name.lower()
-    if name.endswith(".gz") and Path(name.removesuffix(".gz")).suffix in _TEXT:
-        return _read_text(path, _unpack(path))
-    if path.suffix.lower() in _TEXT:
-        content = sources._content(path)
-        sources._check_type(path, content)
-        return _read_text(path, content)
-    if path.suffix.lower() in sources.PARQUET:
-        content = sources._content(path)
-        sources._check_type(path, content)
-        return _read_parquet(path, content)
+    suffix = path.suffix.lower()
+    if suffix in sources.DELIMITERS or (suffix == ".gz" and path.with_suffix("").suffix.lower() in sources.DELIMITERS):
+        return _read_text(path, sources.file_content(path))
+    if suffix in sources.PARQUET:
+        return _read_parquet(path, sources.file_content(path))
     tables, problems = sources.read_tables(path, [sheet] if sheet is not None else None)
     if problems:
         raise DataError(problems)
@@ -88,19 +79,10 @@ def _refuse(path: Path, message: str, mend: str, rows: tuple[int, ...] = (), col
     return DataError(Problem(message, mend, file=path.name, rows=rows, column=column))
 
 
-def _unpack(path: Path) -> bytes:
-    content = sources._content(path)
-    try:
-        return gzip.decompress(content)
-    except (OSError, EOFError, zlib.error) as error:
-        raise _refuse(path, f"the file is not whole gzip data ({error})", "Fetch it again, or unpack it") from None
-
-
 # -- text ---------------------------------------------------------------------------------------------------
 
 
 def _read_text(path: Path, content: bytes) -> Cells:
-    sources._decode(path, content)  # says where a file is not UTF-8
     content = content.removeprefix(b"\xef\xbb\xbf").replace(b"\r\n", b"\n").replace(b"\r", b"\n")
     skipped = 0
     is_gct = content.startswith(b"#1.")
@@ -187,7 +169,19 @@ class _Columns:
             self.text[j] = cells
 
     def cells(self, file: str, headers: list[str], rows: np.ndarray) -> Cells:
-        return Cells(file, headers, self.numbers, self.text, frozenset(self.words), self.odd, rows)
+        """All columns, without the rows in which nothing stands."""
+        filled = (~np.isnan(self.numbers)).any(axis=1)
+        for column in self.text.values():
+            filled |= np.array([c is not None for c in column], dtype=bool)
+        for found in self.odd.values():
+            filled[[i for i, _ in found]] = True
+        text, odd, numbers = self.text, self.odd, self.numbers
+        if not filled.all():
+            position = np.cumsum(filled) - 1
+            text = {j: [c for c, there in zip(column, filled, strict=True) if there] for j, column in text.items()}
+            odd = {j: [(int(position[i]), c) for i, c in found] for j, found in odd.items()}
+            numbers, rows = numbers[filled], rows[filled]
+        return Cells(file, headers, numbers, text, frozenset(self.words), odd, rows)
 
 
 def _from_strings(path: Path, headers: list[str], table: Any, rows: np.ndarray) -> Cells:

@@ -13,8 +13,8 @@ the smallest is log2(.001) etc.        log2(x + that offset): zero expression
 sum is 1e6 after undoing log(x+1)      that logarithm, of TPM or CPM (10,000 genes or more)
 below 0, but none above 8, no floor    refused: z-scores or log ratios compare patients, not genes
 integers only                          counts (50 genes or more)
-sum is 1e6                             TPM or CPM (10,000 genes or more); CPM if the small values are whole
-                                       multiples of the smallest, TPM if they are not
+sum is 1e6                             TPM or CPM (10,000 genes or more); CPM if small values are whole
+                                       multiples of the smallest, TPM if nearly all values differ
 =====================================  ====================================================================
 
 A unit in the file's name counts as evidence, too. What the cohort's YAML states is taken, and refused where the
@@ -193,7 +193,7 @@ class _Samples:
                 if len(stepped) == 1:
                     is_cpm = stepped.pop()
                     possible &= {"CPM"} if is_cpm else {"TPM"}
-                    why.append(f"small values are {'' if is_cpm else 'no '}multiples of the smallest")
+                    why.append("small values are multiples of the smallest" if is_cpm else "nearly all values differ")
         if not possible:
             raise DataError(
                 Problem(f"the unit is contradictory: {', '.join(why)}", "State `unit`", file=self.matrix.file)
@@ -205,19 +205,18 @@ class _Samples:
 
 
 def _is_stepped(values: np.ndarray) -> bool | None:
-    """Whether small values are whole multiples of the smallest, as counts scaled to a million are.
+    """Whether values are whole multiples of the smallest, as counts scaled to a million are.
 
-    None where that tells nothing: few small values, or a file rounded to so few digits that all values are steps.
+    None where that tells nothing, e.g. in a file rounded to so few digits that all values are steps.
     """
     there = values[values > 1e-9]
-    unit = there.min(initial=np.inf)
-    small = there[there < 10.5 * unit]
+    if len(np.unique(np.round(there, 9))) > 0.9 * len(there):
+        return False  # counts have ties, tens of genes with 1, 2, 3 ... reads
+    unit = there.min()
+    small = there[there < 10.5 * unit] / unit
     decimals = -math.log10(unit)
-    if len(small) < 200 or abs(decimals - round(decimals)) < 1e-6:
-        return None
-    near = np.abs(small / unit - np.round(small / unit)) < 0.05
-    share = float(near.mean())
-    return True if share > 0.99 else False if share < 0.8 else None
+    is_rounded = abs(decimals - round(decimals)) < 1e-6
+    return True if not is_rounded and (np.abs(small - np.round(small)) < 0.05).all() else None
 
 
 def undo(values: np.ndarray, log: Log | Literal[False]) -> np.ndarray:
