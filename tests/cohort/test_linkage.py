@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from immunocast.cohort.linkage import FIELDS, find_links, link_persons, near_duplicates
-from immunocast.cohort.linkage.blocking import candidates
+from immunocast.cohort.linkage.blocking import _entries, _Entry, _keys, _pairs_of_key, candidates
 from immunocast.cohort.linkage.evidence import AGREE, DISAGREE, NEAR, UNKNOWN, comparable, levels, score, weights
 from immunocast.cohort.linkage.findings import check_links
 from immunocast.cohort.linkage.persons import Persons
@@ -130,11 +130,13 @@ def test_fields_of_a_group_count_once(strangers):
     assert both == pytest.approx(max(one, other))
 
 
-def test_no_single_field_links(strangers):
-    alike = strangers.assign(hed=np.arange(len(strangers)) / 7.0)
-    twin = copies(alike, [0], "synthetic-C", sex="male")
-    keep = ["patient_id", "cohort_id", "person_id", "hed"]
-    assert find_links(with_copies(alike[keep], twin[keep])).links.empty
+def test_no_single_field_links():
+    """Two records that share one odd number, however precise it is, are no person yet."""
+    hed = np.linspace(1, 2, 400)
+    hed[[0, 1]] = 29.9876
+    level, bits = weight(small(hed=hed), "hed", 0, 1)
+    assert (level, bits) == (AGREE, 15.0)
+    assert find_links(small(hed=hed).assign(cohort_id=["A", "B"] * 200)).links.empty
 
 
 # --- what is found
@@ -191,6 +193,7 @@ def test_a_conflict_in_sex_forbids_the_link_and_is_reported(strangers, in_a):
     cohort = with_copies(strangers, copies(strangers, in_a, "synthetic-C", sex=flipped))
     found = find_links(cohort)
     assert found.links.empty
+    assert shared(found.cohort) == set()
     assert set(found.uncertain["why"]) == {"conflict in sex"}
     assert len(found.uncertain) >= 38
     (row,) = check_links(found)
@@ -221,6 +224,7 @@ def test_a_better_partner_and_a_chain(strangers, in_a):
     both = find_links(cohort)
     assert frozenset({a1, "copy-" + a1, "worse-" + a1}) in shared(both.cohort)
     assert pairs_of(both.duplicates) == {frozenset({"copy-" + a1, "worse-" + a1})}
+    assert both.uncertain.empty
 
 
 def test_a_chain_that_contradicts_itself_is_cut_at_its_weakest_link():
@@ -315,6 +319,32 @@ def test_candidates_hold_whoever_is_near_in_a_key(strangers):
     wanted = set(zip(left[i][bits > 18], right[j][bits > 18], strict=True))
     assert len(wanted) > 50
     assert wanted <= set(zip(*candidates(parts, left, right), strict=True))
+
+
+@settings(max_examples=40, deadline=None)
+@given(seed=st.integers(0, 10**6), n_fields=st.integers(1, 4))
+def test_a_key_finds_exactly_who_is_near_in_all_its_fields(seed, n_fields):
+    rng = np.random.default_rng(seed)
+    scaled = [rng.normal(0, 3, 90).round(1) for _ in range(n_fields)]
+    for values in scaled:
+        values[rng.random(90) < 0.1] = np.nan
+    key = [_Entry(f"f{k}", values, 5.0) for k, values in enumerate(scaled)]
+    left, right = np.arange(40), np.arange(40, 90)
+    found = {(left[i], right[j]) for a, b in _pairs_of_key(key, left, right) for i, j in zip(a, b, strict=True)}
+    near = np.all([np.abs(v[left][:, None] - v[right]) <= 1 + 1e-9 for v in scaled], axis=0)
+    assert {(left[i], right[j]) for i, j in zip(*np.nonzero(near), strict=True)} <= found
+    first = np.abs(scaled[0][left][:, None] - scaled[0][right]) <= 1 + 2e-6
+    assert found <= {(left[i], right[j]) for i, j in zip(*np.nonzero(first), strict=True)}
+
+
+def test_keys_are_many_and_none_of_them_needs_every_field(strangers):
+    parts = comparable(strangers, FIELDS)
+    ids = strangers["cohort_id"].to_numpy()
+    entries = _entries(parts, np.flatnonzero(ids == "synthetic-A"), np.flatnonzero(ids == "synthetic-B"))
+    keys = [{e.name for e in key} for key in _keys(entries, need=8)]
+    assert len(keys) >= 10
+    names = {e.name for e in entries}
+    assert all(sum(not {a, b} & key for key in keys) >= 3 for a in names for b in names)
 
 
 def test_nothing_to_compare(strangers):

@@ -151,12 +151,10 @@ def choose_fields(changes: Mapping[str, Mapping[str, Any] | None] | None) -> dic
             if key not in known:
                 raise ConfigError(f"linkage.fields.{name}.{key}: unknown; known are {', '.join(known)}.")
         try:
-            numbers = {key: float(value) for key, value in change.items() if key != "group"}
+            values: dict[str, Any] = {k: str(v or "") if k == "group" else float(v) for k, v in change.items()}
         except (TypeError, ValueError):
             raise ConfigError(f"linkage.fields.{name}: {dict(change)} holds something that is no number.") from None
-        fields[name] = replace(fields.get(name, Field(error=0.2)), **numbers)
-        if "group" in change:
-            fields[name] = replace(fields[name], group=str(change["group"] or ""))
+        fields[name] = replace(fields.get(name, Field(error=0.2)), **values)
         _check(name, fields[name])
     if not fields:
         raise ConfigError("linkage.fields leaves no field to compare; linkage=null switches the linkage off.")
