@@ -59,6 +59,10 @@ reproduce-loris: setup ## Reproduce the published LORIS results on the public da
 bench: setup ## Measure the bootstrap against scikit-learn in a loop
 	$(BIN)/python benchmarks/bench_bootstrap.py $(ARGS)
 
+.PHONY: bench-links
+bench-links: setup ## Plant duplicates with noise: precision, recall and time of the linkage
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/bench_links.py $(ARGS)
+
 ##@ Work on the code
 
 .PHONY: test-all
