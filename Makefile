@@ -90,6 +90,10 @@ format: setup ## Format the code and mend what ruff can mend
 params: setup ## Write params.yaml anew from conf/
 	$(BIN)/python scripts/write_params.py $(ARGS)
 
+.PHONY: dictionary
+dictionary: setup ## Write docs/data-dictionary.md anew from the schemas
+	$(BIN)/python scripts/write_data_dictionary.py $(ARGS)
+
 # Without the set-up, which a broken lock would stop.
 .PHONY: lock
 lock: ## Resolve requirements.lock anew (ARGS="-- --upgrade" moves every version)

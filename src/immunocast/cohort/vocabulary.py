@@ -5,8 +5,10 @@ A column that is not listed here does not enter a cohort table; a reader maps so
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
+
+from immunocast.cohort.meanings import MEANINGS
 
 Kind = Literal["number", "integer", "binary", "category", "text"]
 Role = Literal["key", "design", "feature", "outcome"]
@@ -83,11 +85,24 @@ _COLUMNS = (
     # "on" where tissue or blood was taken after the treatment had begun: no baseline measurement
     Column("biopsy_timing", "category", "design", "Sample taken", categories=("pre", "on")),
     Column("histology", "text", "design", "Histology"),
+    # scores of different forms are different scales: "gep_score=rank_panel; cyt_score=geometric_mean"
+    Column("expression_forms", "text", "design", "Form of each expression score"),
     # PD-L1
     _feature("pdl1_tps", "number", "pdl1", "PD-L1 TPS", unit="%", low=0, high=100),
     _feature("pdl1_cps", "number", "pdl1", "PD-L1 CPS", low=0, high=100),
     _feature("pdl1_ic", "category", "pdl1", "PD-L1 IC class", categories=("IC0", "IC1", "IC2+")),
     _feature("pdl1_tc", "category", "pdl1", "PD-L1 TC class", categories=("TC0", "TC1", "TC2+")),
+    # where a source tells the class but not which of the two cells made it
+    _feature(
+        "pdl1_tc_ic",
+        "category",
+        "pdl1",
+        "PD-L1 by tumour or immune cells",
+        categories=("TC0 and IC0", "TC1-2 or IC1-2", "TC3 or IC3"),
+        description="Higher of the two SP142 classes: TC3 is 50 % or more of tumour cells, IC3 10 % or more of the "
+        "tumour area, 0 under 1 % of both.",
+        source="Rittmeyer 2017 (OAK)",
+    ),
     # DNA
     _feature("tmb_mut_mb", "number", "dna", "TMB", unit="mut/Mb", low=0, high=2000),
     _feature("mutation_count", "integer", "dna", "Mutation count", low=0, high=200_000),
@@ -180,7 +195,18 @@ _COLUMNS = (
     Column("irae_onset_days", "number", "outcome", "Onset of the irAE", unit="days", low=0, high=8000),
 )
 
-VOCABULARY: dict[str, Column] = {c.name: c for c in _COLUMNS}
+
+def _told(column: Column) -> Column:
+    """The column with its entry of `meanings`, unless it tells itself."""
+    if column.name not in MEANINGS:
+        return column
+    meaning = MEANINGS[column.name]
+    return replace(
+        column, description=column.description or meaning.description, source=column.source or meaning.source
+    )
+
+
+VOCABULARY: dict[str, Column] = {c.name: _told(c) for c in _COLUMNS}
 FEATURES: tuple[str, ...] = tuple(c.name for c in _COLUMNS if c.role == "feature")
 OUTCOMES: tuple[str, ...] = tuple(c.name for c in _COLUMNS if c.role == "outcome")
 
