@@ -55,7 +55,7 @@ def allowed(about: dict) -> str:
         return "0, 1"
     if about["low"] is None:
         return ""
-    return f"{about['low']:,g} to {about['high']:,g}" if about["high"] is not None else f"{about['low']:,g} or more"
+    return f"{about['low']:.10g} " + (f"to {about['high']:.10g}" if about["high"] is not None else "or more")
 
 
 def cohort_sections(schema: pa.DataFrameSchema) -> Iterable[str]:
@@ -104,9 +104,10 @@ def run_sections() -> Iterable[str]:
                 continue  # a column a feature: told in a sentence
             kind = str(column.dtype).removesuffix("[python]")
             rows.append([f"`{name}`", kind, "yes" if column.nullable else "", column.description or ""])
-        yield f"### {one.name}\n\nA row is {one.row_is}.\n\n{table(('name', 'type', 'may be missing', 'description'), rows)}\n"
+        head = ("name", "type", "may be missing", "description")
+        yield f"### {one.name}\n\nA row is {one.row_is}.\n\n{table(head, rows)}\n"
         if one.name == "shap":
-            yield "And a float column for each feature that a model reads, by its name above: the feature's SHAP value.\n"
+            yield "And a float column for each feature that a model reads, by its name above: its SHAP value.\n"
 
 
 def page() -> str:

@@ -23,7 +23,6 @@ def test_the_schema_carries_the_vocabulary(name):
     if column.kind in ("number", "integer") and not name.endswith("_score"):
         assert column.low is not None, "a number has a range"
         assert column.high is not None
-    assert column.unit != "g/l", "units as `cohort.units` writes them"
 
 
 def test_no_meaning_is_for_a_column_that_is_gone():

@@ -72,6 +72,7 @@ FIELDS: dict[str, Field] = {
     "pdl1_cps": Field(error=0.12, exact=0.5, near=10.0, inexact=0.25, group="pdl1"),
     "pdl1_ic": Field(error=0.2, group="pdl1"),
     "pdl1_tc": Field(error=0.2, group="pdl1"),
+    "pdl1_tc_ic": Field(error=0.2, group="pdl1"),
     "gep_score": _score("expression"),
     "cyt_score": _score("expression"),
     "ifng_score": _score("expression"),
