@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from immunocast.cohort.linkage import FIELDS, find_links, link_persons, near_duplicates
-from immunocast.cohort.linkage.blocking import candidates
+from immunocast.cohort.linkage.blocking import _entries, _Entry, _keys, _pairs_of_key, candidates
 from immunocast.cohort.linkage.evidence import AGREE, DISAGREE, NEAR, UNKNOWN, comparable, levels, score, weights
 from immunocast.cohort.linkage.findings import check_links
 from immunocast.cohort.linkage.persons import Persons
@@ -28,7 +28,7 @@ def shared(cohort):
     return {p for p in partition(cohort) if len(p) > 1}
 
 
-def synthetic(n=1500, seed=11):
+def synthetic(n=900, seed=11):
     """Three cohorts of strangers, as they would be printed."""
     cohort = SyntheticCohort(n_patients=n, seed=seed).load().cohort
     return cohort.assign(**{c: cohort[c].round(d) for c, d in PUBLISHED.items()})
@@ -130,11 +130,13 @@ def test_fields_of_a_group_count_once(strangers):
     assert both == pytest.approx(max(one, other))
 
 
-def test_no_single_field_links(strangers):
-    alike = strangers.assign(hed=np.arange(len(strangers)) / 7.0)
-    twin = copies(alike, [0], "synthetic-C", sex="male")
-    keep = ["patient_id", "cohort_id", "person_id", "hed"]
-    assert find_links(with_copies(alike[keep], twin[keep])).links.empty
+def test_no_single_field_links():
+    """Two records that share one odd number, however precise it is, are no person yet."""
+    hed = np.linspace(1, 2, 400)
+    hed[[0, 1]] = 29.9876
+    level, bits = weight(small(hed=hed), "hed", 0, 1)
+    assert (level, bits) == (AGREE, 15.0)
+    assert find_links(small(hed=hed).assign(cohort_id=["A", "B"] * 200)).links.empty
 
 
 # --- what is found
@@ -145,7 +147,7 @@ def test_no_false_links_among_strangers(strangers):
     assert found.links.empty
     assert found.duplicates.empty
     assert partition(found.cohort) == partition(strangers)
-    assert found.blocks["n_pairs"].sum() == 1500 * 1499 // 2
+    assert found.blocks["n_pairs"].sum() == 900 * 899 // 2
     assert found.blocks["n_scored"].sum() < 0.1 * found.blocks["n_pairs"].sum()
 
 
@@ -191,6 +193,7 @@ def test_a_conflict_in_sex_forbids_the_link_and_is_reported(strangers, in_a):
     cohort = with_copies(strangers, copies(strangers, in_a, "synthetic-C", sex=flipped))
     found = find_links(cohort)
     assert found.links.empty
+    assert shared(found.cohort) == set()
     assert set(found.uncertain["why"]) == {"conflict in sex"}
     assert len(found.uncertain) >= 38
     (row,) = check_links(found)
@@ -221,6 +224,7 @@ def test_a_better_partner_and_a_chain(strangers, in_a):
     both = find_links(cohort)
     assert frozenset({a1, "copy-" + a1, "worse-" + a1}) in shared(both.cohort)
     assert pairs_of(both.duplicates) == {frozenset({"copy-" + a1, "worse-" + a1})}
+    assert both.uncertain.empty
 
 
 def test_a_chain_that_contradicts_itself_is_cut_at_its_weakest_link():
@@ -256,10 +260,10 @@ def test_near_duplicates_inside_a_cohort(strangers, in_a):
     assert near_duplicates(cohort, inside=None).empty
 
 
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=4, deadline=None)
 @given(seed=st.integers(0, 10**6))
 def test_row_order_changes_nothing(strangers, in_a, seed):
-    cohort = with_copies(strangers.iloc[:700], copies(strangers, in_a, "synthetic-C", nlr=3.0, fcna=0.1))
+    cohort = with_copies(strangers.iloc[:500], copies(strangers, in_a, "synthetic-C", nlr=3.0, fcna=0.1))
     order = np.random.default_rng(seed).permutation(len(cohort))
     one, other = find_links(cohort), find_links(cohort.iloc[order].reset_index(drop=True))
     assert len(one.links) > 5
@@ -288,7 +292,7 @@ PATIENT = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(rows=st.lists(PATIENT, min_size=1, max_size=30))
 def test_any_table_gives_a_consistent_answer(rows):
     frame = pd.DataFrame(rows).assign(patient_id=[f"p{i}" for i in range(len(rows))])
@@ -306,7 +310,7 @@ def test_any_table_gives_a_consistent_answer(rows):
 
 def test_candidates_hold_whoever_is_near_in_a_key(strangers):
     """Against all pairs: whoever would be linked, compared with everybody, is a candidate."""
-    cohort = with_copies(strangers, copies(strangers, range(0, 400, 4), "synthetic-C", albumin_g_dl=3.9, nlr=4.0))
+    cohort = with_copies(strangers, copies(strangers, range(0, 280, 4), "synthetic-C", albumin_g_dl=3.9, nlr=4.0))
     parts = comparable(cohort, FIELDS)
     ids = cohort["cohort_id"].to_numpy()
     left, right = np.flatnonzero(ids == "synthetic-A"), np.flatnonzero(ids == "synthetic-C")
@@ -315,6 +319,32 @@ def test_candidates_hold_whoever_is_near_in_a_key(strangers):
     wanted = set(zip(left[i][bits > 18], right[j][bits > 18], strict=True))
     assert len(wanted) > 50
     assert wanted <= set(zip(*candidates(parts, left, right), strict=True))
+
+
+@settings(max_examples=40, deadline=None)
+@given(seed=st.integers(0, 10**6), n_fields=st.integers(1, 4))
+def test_a_key_finds_exactly_who_is_near_in_all_its_fields(seed, n_fields):
+    rng = np.random.default_rng(seed)
+    scaled = [rng.normal(0, 3, 90).round(1) for _ in range(n_fields)]
+    for values in scaled:
+        values[rng.random(90) < 0.1] = np.nan
+    key = [_Entry(f"f{k}", values, 5.0) for k, values in enumerate(scaled)]
+    left, right = np.arange(40), np.arange(40, 90)
+    found = {(left[i], right[j]) for a, b in _pairs_of_key(key, left, right) for i, j in zip(a, b, strict=True)}
+    near = np.all([np.abs(v[left][:, None] - v[right]) <= 1 + 1e-9 for v in scaled], axis=0)
+    assert {(left[i], right[j]) for i, j in zip(*np.nonzero(near), strict=True)} <= found
+    first = np.abs(scaled[0][left][:, None] - scaled[0][right]) <= 1 + 2e-6
+    assert found <= {(left[i], right[j]) for i, j in zip(*np.nonzero(first), strict=True)}
+
+
+def test_keys_are_many_and_none_of_them_needs_every_field(strangers):
+    parts = comparable(strangers, FIELDS)
+    ids = strangers["cohort_id"].to_numpy()
+    entries = _entries(parts, np.flatnonzero(ids == "synthetic-A"), np.flatnonzero(ids == "synthetic-B"))
+    keys = [{e.name for e in key} for key in _keys(entries, need=8)]
+    assert len(keys) >= 10
+    names = {e.name for e in entries}
+    assert all(sum(not {a, b} & key for key in keys) >= 3 for a in names for b in names)
 
 
 def test_nothing_to_compare(strangers):
@@ -375,6 +405,12 @@ def loris(data_dir):
     return build(cfg.cohort, "cohort").load().cohort, frozen(cfg)["linkage"]
 
 
+@pytest.fixture(scope="module")
+def overlap(loris):
+    cohort, linkage = loris
+    return find_links(cohort, **linkage)
+
+
 def with_vanguri(found):
     links = found.links
     both = links[["cohort_id", "linked_cohort_id"]].eq("Vanguri_NSCLC").any(axis=1)
@@ -382,9 +418,8 @@ def with_vanguri(found):
     return links.loc[both, "cohort_id"].value_counts().to_dict()
 
 
-def test_overlap_of_the_loris_workbook(loris):
-    cohort, linkage = loris
-    found = find_links(cohort, **linkage)
+def test_overlap_of_the_loris_workbook(overlap):
+    found = overlap
     assert with_vanguri(found) == {"Chowell_train": 58, "Chowell_test": 32, "MSK1": 30}
     linked = found.cohort
     vanguri = linked[linked["cohort_id"] == "Vanguri_NSCLC"]
@@ -416,9 +451,9 @@ def test_with_every_field_permuted_nobody_is_linked(loris):
     assert find_links(pd.concat([cohort[~here], mixed]).loc[cohort.index], **linkage).links.empty
 
 
-def test_with_copy_number_permuted_few_are_linked_and_none_wrongly(loris):
+def test_with_copy_number_permuted_few_are_linked_and_none_wrongly(loris, overlap):
     cohort, linkage = loris
-    right = pairs_of(find_links(cohort, **linkage).links)
+    right = pairs_of(overlap.links)
     rng = np.random.default_rng(0)
     here = cohort["cohort_id"] == "Vanguri_NSCLC"
     mixed = cohort[here].groupby(["tumor_type", "sex"])["fcna"].transform(lambda v: rng.permutation(v.to_numpy()))

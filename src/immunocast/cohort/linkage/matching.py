@@ -11,7 +11,17 @@ import numpy as np
 import pandas as pd
 
 from immunocast.cohort.linkage.blocking import candidates
-from immunocast.cohort.linkage.evidence import AGREE, DISAGREE, NEAR, Comparable, comparable, levels, score, weights
+from immunocast.cohort.linkage.evidence import (
+    AGREE,
+    CLOSE,
+    DISAGREE,
+    NEAR,
+    Comparable,
+    comparable,
+    levels,
+    score,
+    weights,
+)
 from immunocast.cohort.linkage.fields import choose_fields
 from immunocast.cohort.linkage.persons import Persons, assign
 from immunocast.cohort.linkage.settings import LinkageSettings, linkage_settings
@@ -204,8 +214,9 @@ def _described(pairs: pd.DataFrame, cohort: pd.DataFrame, parts: Sequence[Compar
         return pd.DataFrame({c: pd.Series(dtype=types.get(c, "str")) for c in LINK_COLUMNS})
     left, right = pairs["left"].to_numpy(), pairs["right"].to_numpy()
     told = {}
-    for name, wanted in (("agreed", AGREE), ("near", NEAR), ("disagreed", DISAGREE)):
-        flags = [levels(part, left, right) == wanted for part in parts]
+    found = [levels(part, left, right) for part in parts]
+    for name, wanted in (("agreed", (AGREE,)), ("near", (CLOSE, NEAR)), ("disagreed", (DISAGREE,))):
+        flags = [np.isin(level, wanted) for level in found]
         names = [part.name for part in parts]
         told[name] = [";".join(n for n, f in zip(names, row, strict=True) if f) for row in zip(*flags, strict=True)]
     ids, cohorts = (cohort[c].to_numpy(dtype=object) for c in ("patient_id", "cohort_id"))
