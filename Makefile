@@ -59,6 +59,14 @@ reproduce-loris: setup ## Reproduce the published LORIS results on the public da
 bench: setup ## Measure the bootstrap against scikit-learn in a loop
 	$(BIN)/python benchmarks/bench_bootstrap.py $(ARGS)
 
+.PHONY: bench-synthetic
+bench-synthetic: setup ## Measure the synthetic cohort against a copula by scipy (minutes)
+	$(BIN)/python benchmarks/bench_synthetic.py $(ARGS)
+
+.PHONY: synthetic-targets
+synthetic-targets: setup ## Print what the synthetic cohort should be and is, figure by figure
+	$(BIN)/python -m immunocast.cohort.synthetic targets $(ARGS)
+
 ##@ Work on the code
 
 .PHONY: test-all
