@@ -62,6 +62,13 @@ bench: setup ## Measure the bootstrap against scikit-learn in a loop
 .PHONY: bench-links
 bench-links: setup ## Plant duplicates with noise: precision, recall and time of the linkage
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/bench_links.py $(ARGS)
+.PHONY: bench-synthetic
+bench-synthetic: setup ## Measure the synthetic cohort against a copula by scipy (minutes)
+	$(BIN)/python benchmarks/bench_synthetic.py $(ARGS)
+
+.PHONY: synthetic-targets
+synthetic-targets: setup ## Print what the synthetic cohort should be and is, figure by figure
+	$(BIN)/python -m immunocast.cohort.synthetic targets $(ARGS)
 
 ##@ Work on the code
 

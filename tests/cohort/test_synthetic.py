@@ -14,7 +14,7 @@ from scipy.special import logit
 from immunocast.cohort.synthetic import SyntheticCohort
 from immunocast.cohort.synthetic.assays import ASSAYS, PDL1_COLUMNS
 from immunocast.cohort.synthetic.parameters import load_parameters
-from immunocast.cohort.synthetic.targets import logistic
+from immunocast.cohort.synthetic.statistics import logistic
 from immunocast.cohort.table import COHORT_SCHEMA
 from immunocast.cohort.vocabulary import VOCABULARY
 from immunocast.errors import ConfigError
@@ -280,10 +280,12 @@ def test_depth_agrees_with_best_response(twenty_thousand):
 # ------------------------------------------------------------------------------------------------- blocks
 
 
-@pytest.mark.parametrize("size", [137, 1000])
-def test_blocks_together_are_the_cohort(size):
+@pytest.mark.parametrize(("size", "at_once"), [(137, 32_768), (1000, 61)])
+def test_blocks_together_are_the_cohort(size, at_once, monkeypatch):
     cohort = SyntheticCohort(n_patients=1000, n_cohorts=3, seed=8, scenario="imputed", control_fraction=0.3)
-    whole, parts = cohort.load(), list(cohort.blocks(size))
+    whole = cohort.load()
+    monkeypatch.setattr("immunocast.cohort.synthetic.generator._AT_ONCE", at_once)
+    parts = list(cohort.blocks(size))
     assert max(len(p.cohort) for p in parts) <= size
     columns = [c for c in whole.cohort if c != "dnlr"]  # in one cohort only
     assert_frame_equal(pd.concat([p.cohort[columns] for p in parts], ignore_index=True), whole.cohort[columns])

@@ -1,6 +1,7 @@
 """The numbers behind the synthetic cohort: sources, structure, TMB on panels, random streams, and the targets met."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy.stats import beta as beta_distribution
 from scipy.stats import poisson as poisson_distribution
@@ -8,6 +9,7 @@ from scipy.stats import poisson as poisson_distribution
 from immunocast.cohort.synthetic import SyntheticCohort, targets
 from immunocast.cohort.synthetic.mechanisms import draw_structure
 from immunocast.cohort.synthetic.parameters import load_parameters, solve_structure
+from immunocast.cohort.synthetic.statistics import cox, kappa, logistic, median_survival
 from immunocast.cohort.synthetic.streams import Streams, beta_by_score, pick, poisson
 from immunocast.cohort.synthetic.tmb import Readings, fit_mixture, panels_in_use
 
@@ -124,7 +126,7 @@ def test_targets_are_met_by_two_hundred_thousand_patients(seed):
 def test_melanoma_survival_does_not_reach_its_median():
     cohort = SyntheticCohort(n_patients=200_000).load().cohort
     part = cohort[cohort["tumor_type"] == "Melanoma"]
-    assert targets.median_survival(part["os_months"], part["os_event"]) == np.inf
+    assert median_survival(part["os_months"], part["os_event"]) == np.inf
 
 
 @pytest.mark.slow
@@ -135,3 +137,19 @@ def test_truth_is_no_easier_than_real_cohorts():
     rank = tables.truth.loc[known, "p_response"].rank().to_numpy()
     auroc = (rank[y == 1].mean() - (y.sum() + 1) / 2) / (1 - y).sum()
     assert 0.70 < auroc < 0.80
+
+
+def test_small_statistics_find_what_was_put_in():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(6000, 2))
+    y = (rng.random(6000) < 1 / (1 + np.exp(-(0.5 + x @ [1.0, -0.5])))).astype(float)
+    np.testing.assert_allclose(logistic(x, y)[0], [0.5, 1.0, -0.5], atol=0.12)
+    strata = rng.integers(0, 3, 6000)
+    times = rng.exponential(1 / np.exp(x @ [0.7, -0.3] + strata))
+    event = (rng.random(6000) < 0.7).astype(float)
+    np.testing.assert_allclose(cox(x, times, event, strata), [0.7, -0.3], atol=0.06)
+    assert median_survival(pd.Series([1.0, 2, 3, 4, 5]), pd.Series([1, 0, 1, 1, 1])) == 4
+    assert median_survival(pd.Series([1.0, 2]), pd.Series([0, 0])) == np.inf
+    a = np.array([1, 1, 1, 0, 0, 0], dtype=bool)
+    assert kappa(a, a) == 1
+    assert kappa(a, np.array([1, 1, 0, 0, 0, 1], dtype=bool)) == pytest.approx(1 / 3)

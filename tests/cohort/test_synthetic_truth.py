@@ -9,9 +9,9 @@ from pandas.testing import assert_frame_equal
 from scipy.special import expit, logit
 
 from immunocast.cohort.synthetic import SyntheticCohort
-from immunocast.cohort.synthetic import generator as g
 from immunocast.cohort.synthetic.mechanisms import draw_patients
 from immunocast.cohort.synthetic.parameters import load_parameters
+from immunocast.cohort.synthetic.reference import solved
 from immunocast.cohort.synthetic.response import RESPONSE_PARENTS, Scenario, interaction, response_terms
 from immunocast.cohort.synthetic.roles import MECHANISM, OUTCOMES, truth_features
 from immunocast.cohort.synthetic.shapley import background_of, shapley_values
@@ -238,6 +238,6 @@ def test_planted_constants_are_those_of_their_names():
 
 
 def test_the_reference_does_not_depend_on_the_users_seed():
-    first = g._solved("default")
+    first = solved("default")
     SyntheticCohort(n_patients=50, seed=999).load()
-    assert g._solved("default") is first
+    assert solved("default") is first

@@ -9,11 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
-from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
@@ -24,19 +21,21 @@ from immunocast import __version__
 from immunocast.cohort.synthetic.assays import PDL1_ASSAYS, read_assays
 from immunocast.cohort.synthetic.frames import cohort_frame, ids_of, numbered, text_of
 from immunocast.cohort.synthetic.mechanisms import DRUG_CLASSES, PHENOTYPES, Values, draw_patients
-from immunocast.cohort.synthetic.outcomes import BEST_RESPONSES, Scales, draw_outcomes, solve_scales
+from immunocast.cohort.synthetic.outcomes import BEST_RESPONSES, draw_outcomes
 from immunocast.cohort.synthetic.parameters import Parameters, load_parameters
+from immunocast.cohort.synthetic.reference import solved, sum_of
 from immunocast.cohort.synthetic.response import Scenario, acts_without_ici, response_terms
 from immunocast.cohort.synthetic.roles import truth_features
 from immunocast.cohort.synthetic.scenarios import PLANTS, plant
-from immunocast.cohort.synthetic.shapley import Background, background_of, log_odds_of, shapley_values
-from immunocast.cohort.synthetic.streams import ReferenceStreams, Streams, pick
+from immunocast.cohort.synthetic.settings import cohort_names, identifier, whole
+from immunocast.cohort.synthetic.settings import share as share_of
+from immunocast.cohort.synthetic.shapley import log_odds_of, shapley_values
+from immunocast.cohort.synthetic.streams import Streams, pick
 from immunocast.cohort.table import CohortTables, Provenance, to_cohort_table
 from immunocast.errors import ConfigError
 
 MAX_COHORT_SHIFT = 1.0
 MAX_PATIENTS = 5_000_000
-_REFERENCE_SIZE = 4096  # patients of each type on which scales are solved, mirrored to twice as many
 _AT_ONCE = 32_768  # patients drawn at once: their arrays stay in the processor's cache
 
 # true values that the truth table keeps, beside the mechanisms
@@ -103,10 +102,10 @@ class SyntheticCohort:
         cohort_shift: float = 0.15,
         control_fraction: float = 0.0,
     ):
-        self.name = _identifier("name", name)
-        self.n_patients = _whole("n_patients", n_patients, 1, MAX_PATIENTS)
-        self.cohorts = _cohort_names(n_cohorts)
-        self.seed = _whole("seed", seed, 0, 2**63 - 1)
+        self.name = identifier("name", name)
+        self.n_patients = whole("n_patients", n_patients, 1, MAX_PATIENTS)
+        self.cohorts = cohort_names(n_cohorts)
+        self.seed = whole("seed", seed, 0, 2**63 - 1)
         scenarios = load_parameters().scenarios
         if not isinstance(scenario, str) or scenario not in scenarios:
             raise ConfigError(f"cohort.scenario: {scenario!r} is not known. Choose one of {', '.join(scenarios)}.")
@@ -117,8 +116,8 @@ class SyntheticCohort:
                 f"cohort.n_patients: {self.n_patients} patients cannot fill {len(self.cohorts)} cohorts. "
                 "Ask for more patients or fewer cohorts (n_cohorts)."
             )
-        self.cohort_shift = _share("cohort_shift", cohort_shift, MAX_COHORT_SHIFT)
-        self.control_fraction = _share("control_fraction", control_fraction, 0.9)
+        self.cohort_shift = share_of("cohort_shift", cohort_shift, MAX_COHORT_SHIFT)
+        self.control_fraction = share_of("control_fraction", control_fraction, 0.9)
 
     def settings(self) -> dict[str, Any]:
         """Everything that decides on the patients, JSON-ready."""
@@ -160,7 +159,7 @@ class SyntheticCohort:
         ConfigError
             Where `size` is no whole number from 1.
         """
-        size = _whole("size", size, 1, MAX_PATIENTS)
+        size = whole("size", size, 1, MAX_PATIENTS)
         for piece in self._pieces(size):
             yield self._tables([piece])
 
@@ -186,11 +185,12 @@ class SyntheticCohort:
         for piece in pieces:
             for start in range(piece.start, piece.start + piece.n, _AT_ONCE):
                 n = min(_AT_ONCE, piece.start + piece.n - start)
-                for whole, part in zip((cohort, truth), self._draw(piece, start, n, scenario, parameters), strict=True):
+                parts = self._draw(piece, start, n, scenario, parameters)
+                for table, part in zip((cohort, truth), parts, strict=True):
                     for column, values in part.items():
-                        if column not in whole:
-                            whole[column] = np.full(total, np.nan if values.dtype.kind == "f" else -1, values.dtype)
-                        whole[column][row : row + n] = values
+                        if column not in table:
+                            table[column] = np.full(total, np.nan if values.dtype.kind == "f" else -1, values.dtype)
+                        table[column][row : row + n] = values
                 row += n
         prefix = [f"{self.name}-{label}" for label in self.cohorts]
         ids = ids_of([numbered(f"{prefix[p.index]}-", p.start + 1, p.n) for p in pieces])
@@ -258,14 +258,14 @@ class SyntheticCohort:
         ici = draws.uniform("arm") >= self.control_fraction
         true = draw_patients(kind, draws, parameters)
 
-        scales, background = _solved(self.scenario)
+        scales, background = solved(self.scenario)
         terms = response_terms(true, parameters, scenario.removed)
         effects = log_odds_of(true, terms, nsclc, parameters, scenario.removed)
         effects["tumor_type"] = scales.intercept[kind]
         effects["cohort"] = np.full(n, shift)
-        p_response = expit(_sum(effects.values()))
+        p_response = expit(sum_of(effects.values()))
         acts = acts_without_ici(scenario, parameters)
-        p_control = expit(_sum([scales.control_intercept[kind] + shift, *(effects[name] for name in acts)]))
+        p_control = expit(sum_of([scales.control_intercept[kind] + shift, *(effects[name] for name in acts)]))
         shapley = shapley_values(true, terms, effects["tumor_type"], shift, nsclc, background)
         seen = read_assays(true, kind, piece.place, draws, scenario, parameters)
         p_own = np.where(ici, p_response, p_control)
@@ -320,80 +320,3 @@ class _Piece:
     place: float
     start: int
     n: int
-
-
-def _sum(arrays) -> np.ndarray:
-    """Sum in the order given, the same for any number of rows."""
-    first, *others = arrays
-    total = first.copy()
-    for values in others:
-        total += values
-    return total
-
-
-@cache
-def _solved(name: str) -> tuple[Scales, Background]:
-    """What is solved for a scenario, on a reference sample that no user's seed changes."""
-    parameters = load_parameters()
-    scenario = Scenario.named(name, parameters)
-    count = len(parameters.types)
-    kind = np.repeat(np.arange(count, dtype=np.int8), 2 * _REFERENCE_SIZE)
-    nsclc = kind == parameters.nsclc
-    draws = ReferenceStreams("reference", _REFERENCE_SIZE, count)
-    values = draw_patients(kind, draws, parameters)
-    terms = response_terms(values, parameters, scenario.removed)
-    effects = log_odds_of(values, terms, nsclc, parameters, scenario.removed)
-    control = [effects[parent] for parent in acts_without_ici(scenario, parameters)]
-    orr, share = parameters.orr, scenario.share(parameters)
-    if "type_orr" in scenario.removed:
-        orr = np.full_like(orr, (share * orr).sum())
-    scales = solve_scales(
-        values,
-        _sum(effects.values()),
-        _sum([np.zeros(len(kind)), *control]),
-        draws,
-        orr,
-        scenario,
-        parameters,
-    )
-    weight = np.repeat(share, 2 * _REFERENCE_SIZE) / (2 * _REFERENCE_SIZE)
-    background = background_of(values, terms, scales.intercept[kind], nsclc, weight, parameters, scenario.removed)
-    return scales, background
-
-
-def _identifier(setting: str, value: Any) -> str:
-    if not isinstance(value, str) or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", value):
-        raise ConfigError(
-            f"cohort.{setting}: {value!r} cannot be part of an id. "
-            "Use letters, digits, '_', '-' and '.', starting with a letter or digit."
-        )
-    return value
-
-
-def _whole(setting: str, value: Any, low: int, high: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, Integral) or not low <= int(value) <= high:
-        raise ConfigError(f"cohort.{setting}: {value!r} cannot be used. Give a whole number from {low} to {high}.")
-    return int(value)
-
-
-def _share(setting: str, value: Any, high: float) -> float:
-    if isinstance(value, bool) or not isinstance(value, Real):
-        raise ConfigError(f"cohort.{setting}: {value!r} is no number. Give one from 0 to {high:g}.")
-    if not 0 <= float(value) <= high:
-        raise ConfigError(f"cohort.{setting}: {value} is out of range. Give a number from 0 to {high:g}.")
-    return float(value)
-
-
-def _cohort_names(n_cohorts: int | Sequence[str]) -> list[str]:
-    if isinstance(n_cohorts, Sequence) and not isinstance(n_cohorts, str):
-        names = [_identifier("n_cohorts", value) for value in n_cohorts]
-        if not names:
-            raise ConfigError("cohort.n_cohorts: the list is empty. Name one cohort or more.")
-        if len(set(names)) < len(names):
-            twice = sorted({n for n in names if names.count(n) > 1})
-            raise ConfigError(f"cohort.n_cohorts: {', '.join(twice)} is named twice. Give each cohort its own name.")
-        if len(names) > 100:
-            raise ConfigError("cohort.n_cohorts: more than 100 names. Ask for fewer cohorts.")
-        return names
-    count = _whole("n_cohorts", n_cohorts, 1, 26)
-    return [chr(ord("A") + k) for k in range(count)]
