@@ -209,17 +209,22 @@ def test_toxicity_leaves_published_models_out_and_has_no_reference(pipelines, tm
 
 
 def test_an_endpoint_without_columns_names_them(root, tmp_path):
-    done = run_py(root, tmp_path, "experiment=quick", "tracking=none", "endpoint=irae_grade3", "cohort.n_patients=60")
-    if done.returncode == 0:
-        pytest.skip("the synthetic cohort has grades of irAE")
+    cohort = SyntheticCohort(n_patients=60, n_cohorts=1, seed=3).load().cohort
+    cohort[["patient_id", "cohort_id", "bor", "nlr", "tumor_type"]].to_csv(tmp_path / "few.csv", index=False)
+    done = run_py(root, tmp_path, "cohort=csv", "cohort.file=few.csv", "tracking=none", "endpoint=irae_grade3")
     assert done.returncode == 2
     assert "irae_grade (0 to 5)" in done.stderr
+    assert "the source has no column irae_grade (60)" in done.stderr
     assert "Traceback" not in done.stderr
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("endpoint", ["dcb", "primary_resistance", "acquired_resistance", "os", "pfs"])
+@pytest.mark.parametrize(
+    "endpoint", ["dcb", "primary_resistance", "acquired_resistance", "irae", "irae_grade3", "os", "pfs"]
+)
 def test_every_endpoint_runs_from_cohort_to_report(root, tmp_path, endpoint):
+    if endpoint.startswith("irae") and "irae_grade" not in SyntheticCohort(n_patients=10, n_cohorts=1).load().cohort:
+        pytest.skip("the synthetic cohort has no irAE")
     done = run_py(root, tmp_path, *QUICK, "tracking=none", f"endpoint={endpoint}")
     assert done.returncode == 0, done.stderr
     assert "responder" not in done.stdout
