@@ -11,6 +11,7 @@ import pandas as pd
 from immunocast.cohort.vocabulary import label
 from immunocast.report import text
 from immunocast.report.figures_explain import BLOCKS, importance_rows
+from immunocast.report.flow import participant_flow
 from immunocast.report.view import RunView
 
 _METRICS = ("auroc", "auprc", "brier", "scaled_brier", "calibration_slope", "calibration_intercept")
@@ -215,6 +216,8 @@ def limits(view: RunView) -> list[str]:
     if view.synthetic:
         said.append("All patients are made by a generator: results test the software, and nothing else.")
     said.append(prognostic_sentence(view))
+    said += view.manifest.get("model_notes") or []
+    said += [f"{text.sentence(words)}: {n:,} patients." for words, n in participant_flow(view)[0].flags.items()]
     said.append(
         "Intervals hold the fitted models fixed and resample persons: they tell how exactly performance was measured, "
         "not how much a model fitted on other patients would differ."
