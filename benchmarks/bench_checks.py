@@ -95,9 +95,7 @@ def _copies(noise: float) -> Plant:
     def plant(c: pd.DataFrame, rows: np.ndarray, rng: np.random.Generator) -> pd.DataFrame:
         twins = c[rows].copy()
         for column in ("albumin_g_dl", "nlr", "age_years", "pfs_months", "os_months"):
-            twins[column] = (
-                (twins[column] * np.exp(rng.normal(0, noise, len(twins)))).round(2) if noise else twins[column]
-            )
+            twins[column] = (twins[column] * np.exp(rng.normal(0, noise, len(twins)))).round(2) if noise else twins[column]
         ids = pd.Series([f"twin-{i}" for i in range(len(twins))], index=twins.index, dtype="str")
         return pd.concat([c, twins.assign(patient_id=ids, person_id=ids)], ignore_index=True)
 
@@ -130,12 +128,11 @@ TRAPS: dict[str, Trap] = {
     "nlr_constant": Trap("NLR 6.2 imputed", _put("nlr", lambda c: 6.2), IMPUTED, "nlr"),
     "albumin_constant": Trap("albumin 3.8 imputed", _put("albumin_g_dl", lambda c: 3.8), IMPUTED, "albumin_g_dl"),
     "tmb_constant": Trap("TMB 54 imputed", _put("tmb_mut_mb", lambda c: 54.0), IMPUTED, "tmb_mut_mb"),
-    "nlr_median": Trap("NLR, median imputed", _put("nlr", lambda c: c["nlr"].median().round(2)), IMPUTED, "nlr"),
+    "nlr_median": Trap(
+        "NLR, median imputed", _put("nlr", lambda c: c["nlr"].median().round(2)), IMPUTED, "nlr"
+    ),
     "albumin_mean": Trap(
-        "albumin, mean imputed (unrounded)",
-        _put("albumin_g_dl", lambda c: c["albumin_g_dl"].mean()),
-        IMPUTED,
-        "albumin_g_dl",
+        "albumin, mean imputed (unrounded)", _put("albumin_g_dl", lambda c: c["albumin_g_dl"].mean()), IMPUTED, "albumin_g_dl"
     ),
     "nlr_by_type": Trap("NLR, median of the tumour type imputed", _by_type("nlr"), IMPUTED, "nlr"),
     "tps_constant": Trap("TPS 50 imputed", _put("pdl1_tps", lambda c: 50.0), IMPUTED, "pdl1_tps"),
@@ -157,7 +154,9 @@ TRAPS: dict[str, Trap] = {
         "haemoglobin in g/L", _times("hemoglobin_g_dl", 10), ("IC-UNIT-004", "IC-UNIT-005"), "hemoglobin_g_dl"
     ),
     "tps_fraction": Trap("TPS as fraction", _times("pdl1_tps", 0.01, 2), ("IC-UNIT-001", "IC-UNIT-004"), "pdl1_tps"),
-    "tmb_counts": Trap("TMB as counts (x 38)", _times("tmb_mut_mb", 38), ("IC-UNIT-004", "IC-UNIT-005"), "tmb_mut_mb"),
+    "tmb_counts": Trap(
+        "TMB as counts (x 38)", _times("tmb_mut_mb", 38), ("IC-UNIT-004", "IC-UNIT-005"), "tmb_mut_mb"
+    ),
     "leak": Trap("albumin tells the outcome", _leak, ("IC-LEAK-001", "IC-LEAK-004"), "albumin_g_dl"),
     "missing_by_outcome": Trap(
         "NLR missing in non-responders", _missing_by_outcome, ("IC-LEAK-002", "IC-MISS-002"), "nlr"
@@ -166,12 +165,7 @@ TRAPS: dict[str, Trap] = {
     "noisy_copies": Trap("patients twice, values 1 % off", _copies(0.01), ("IC-DUP-001", "IC-DUP-002")),
     "site_shift": Trap("haemoglobin 4 g/dL higher at a site", _site_shift, ("IC-SHIFT-001",), "hemoglobin_g_dl"),
     "free_text": Trap("remarks in the regimen", _free_text, ("IC-CAT-001",), "regimen"),
-    "dates": Trap(
-        "birth years as age",
-        _put("age_years", lambda c: 2018 - c["age_years"]),
-        ("IC-RANGE-002", "IC-RANGE-003"),
-        "age_years",
-    ),
+    "dates": Trap("birth years as age", _put("age_years", lambda c: 2018 - c["age_years"]), ("IC-RANGE-002", "IC-RANGE-003"), "age_years"),
 }
 
 
