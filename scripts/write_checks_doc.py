@@ -1,6 +1,6 @@
 """Write docs/checks.md's list of checks from the register; `--check` only says whether it is up to date.
 
-    python scripts/write_checks_doc.py [--check]
+python scripts/write_checks_doc.py [--check]
 """
 
 from __future__ import annotations

@@ -24,6 +24,9 @@ def score(
     expression: Annotated[
         Path | None, typer.Option(help="Matrix of the patients' expression; --mapping says how it is read.")
     ] = None,
+    cohort_id: Annotated[
+        str | None, typer.Option(help="Cohort of the patients, for a model that standardises by cohort.")
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="CSV to write; beside FILE, as NAME.scores.csv, by default.")] = None,
     runs_dir: RunsDir = Path("runs"),
 ) -> None:
@@ -40,7 +43,13 @@ def score(
     target = out or file.with_name(f"{file.stem}.scores.csv")
     _check_target(target, file)
     result = score_file(
-        file, load_mapping(mapping, conf_dir() / "cohort"), folder, model, sheet=sheet, expression=expression
+        file,
+        load_mapping(mapping, conf_dir() / "cohort"),
+        folder,
+        model,
+        sheet=sheet,
+        expression=expression,
+        cohort_id=cohort_id,
     )
     result.scores.to_csv(target, index=False)
     counts = result.scores["status"].value_counts()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -46,6 +47,7 @@ def score_file(
     *,
     sheet: str | None = None,
     expression: Path | None = None,
+    cohort_id: str | None = None,
 ) -> FileScores:
     """Read new patients, refuse what cannot be read, score the rest.
 
@@ -57,6 +59,7 @@ def score_file(
     model : name of a model of the run; None for its headline model.
     sheet : of a workbook with several.
     expression : matrix of the patients' expression, read as the mapping's `expression` says.
+    cohort_id : of all patients; None for the mapped column, or the file's name.
 
     Raises
     ------
@@ -75,7 +78,9 @@ def score_file(
     if name not in names:
         raise NotFoundError(f"Run {run.path.name} has no model {name!r}. It has: {', '.join(names)}.")
     fitted = load_bundle(run.bundle_path(name, "final"))
-    patients, refused, rows, unread = read_patients(file, mapping, sheet=sheet, expression=expression)
+    patients, refused, rows, unread = read_patients(
+        file, mapping, sheet=sheet, expression=expression, cohort_id=cohort_id
+    )
     _check_forms(patients, run, fitted.spec.inputs)
     if fractions := given_as_fraction(patients):
         raise DataError(
@@ -114,6 +119,7 @@ def score_file(
     )
     parts = [part for part in (scores, lost) if len(part)]
     both = pd.concat(parts, ignore_index=True).sort_values("source_row", ignore_index=True)
+    unread = [*unread, *_strangers(patients, fitted)]
     return FileScores(both, refused, unread, name, bool(about["provenance"]["synthetic"]))
 
 
@@ -129,6 +135,22 @@ def _check_forms(patients: pd.DataFrame, run: RunFolder, inputs: Sequence[str]) 
                 f"{' and '.join(known)}: these are different scales. Ask for that form in `expression.scores`, or "
                 "score the patients without expression."
             )
+
+
+def _strangers(patients: pd.DataFrame, fitted: Any) -> list[str]:
+    """What to say where a model standardises by cohort and has not seen the cohort."""
+    if not fitted.spec.by_cohort:
+        return []
+    said = []
+    for feature, scale in fitted.preprocessor_.cohort_scale_.items():
+        strange = sorted(set(patients["cohort_id"]) - set(scale))
+        if strange:
+            known = ", ".join(c for c in scale if c)
+            said.append(
+                f"{feature} is standardised by cohort, and the model has no parameters of {', '.join(strange)}: those "
+                f"of all training cohorts together are taken (known: {known or 'none'})"
+            )
+    return said
 
 
 def merged(refused: Sequence[RefusedRow]) -> list[Problem]:

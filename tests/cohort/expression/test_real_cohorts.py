@@ -3,11 +3,14 @@
 `pytest -s` on this file prints the figures of docs/expression.md.
 """
 
+import numpy as np
 import pandas as pd
 import pytest
 from scipy.stats import spearmanr
 from sklearn.metrics import roc_auc_score
 
+from immunocast.cohort.expression import parse_expression, score_file
+from immunocast.cohort.expression.genes import gene_sets
 from immunocast.cohort.tabular import TabularCohort
 
 SETTINGS = {"unit": "TPM", "log": "log2(x+0.001)", "min_genes": {"tgfb_score": 8}}
@@ -90,3 +93,17 @@ def test_riaz_published_cytolytic_score(cohorts):
     found = rho(table["cyt_score"], table["Cytolytic Score"])
     print(f"\nriaz2017: CYT with the published cytolytic score: {found:.3f}, n = {len(table)}")
     assert found > 0.95
+
+
+def test_what_ranks_in_an_immune_panel_do_and_do_not_see(data_dir):
+    """The figures of record 0011: GEP as a mean follows CYT closely; a TGF-beta rank mirrors inflammation."""
+    path = data_dir / "cohorts/imvigor210/expression.csv"
+    block = {"file": path.name, "unit": "TPM", "log": "log2(x+0.001)", "min_genes": {"tgfb_score": 8}}
+    scores = score_file(path, parse_expression({**block, "scores": {"cyt_score": None, "tgfb_score": "rank"}})).frame
+    logs = pd.read_csv(path, index_col=0)
+    there = [g for g in gene_sets()["gep_score"].genes if g in logs]
+    mean = np.log2((2 ** logs[there] - 0.001).clip(lower=0) + 1).mean(axis=1)
+    found = rho(mean, scores["cyt_score"]), rho(scores["tgfb_score"], scores["cyt_score"])
+    print(f"\nimvigor210, with CYT: mean of the GEP genes {found[0]:.2f}, TGF-beta rank {found[1]:.2f}")
+    assert found[0] > 0.9
+    assert found[1] < -0.4

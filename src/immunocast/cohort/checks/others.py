@@ -107,38 +107,59 @@ register(
         ),
         Check(
             "IC-EXPR-001", "info", "how an expression matrix was read",
-            "Orientation, unit and logarithm of the matrix, and the evidence for them.",
-            "A score from other genes or another unit is another score.",
-            "See `docs` of expression scores; state orientation and unit in the mapping where the rule is wrong.",
-            "Told by the reader of expression matrices.",
+            "Samples, genes, orientation, unit and logarithm of the matrix, and the evidence for them.",
+            "A score of values in another unit is another score.",
+            "Where it is wrong, state `orientation`, `unit` or `log` in the `expression:` block (docs/expression.md).",
+            "Each matrix, once.",
         ),
         Check(
             "IC-EXPR-002", "info", "genes and form of an expression score",
-            "How many of a score's genes are there, and which form was used.",
-            "A score from other genes or another unit is another score.",
-            "See `docs` of expression scores; state orientation and unit in the mapping where the rule is wrong.",
-            "Told by the reader of expression matrices.",
+            "How many of the score's genes are there, in which form it was computed, and why not in the form before.",
+            "Forms are different scales; a rank in a small panel sees only what rises more than the panel.",
+            "Ask for a form with `expression.scores`.",
+            "Each score that is computed, once a matrix.",
         ),
         Check(
             "IC-EXPR-003", "warning", "an expression score is refused",
-            "Too few of the score's genes are in the matrix.",
-            "A score from other genes or another unit is another score.",
-            "See `docs` of expression scores; state orientation and unit in the mapping where the rule is wrong.",
-            "Told by the reader of expression matrices.",
+            "Too few of the score's genes are in the matrix, or its unit does not yield the score.",
+            "The score is missing for the whole cohort.",
+            "Give a matrix of all genes in TPM, or lower `expression.min_genes` if fewer genes are meant.",
+            "The thresholds of cohort/expression/gene_sets.yaml.",
         ),
         Check(
-            "IC-EXPR-004", "info", "names of a matrix that were merged or passed over",
-            "Aliases, duplicates or samples that no patient has.",
-            "A score from other genes or another unit is another score.",
-            "See `docs` of expression scores; state orientation and unit in the mapping where the rule is wrong.",
-            "Told by the reader of expression matrices.",
+            "IC-EXPR-004", "info", "names of a matrix that were merged, translated or passed over",
+            "Aliases, genes that are there twice, names that a spreadsheet made days of, columns of annotation.",
+            "A gene under another name would be missed, or another gene taken for it.",
+            "Look at the names; add yours with `expression.aliases`.",
+            "Names outside of HGNC's current symbols among the genes of the scores; genes more than once.",
         ),
         Check(
             "IC-EXPR-005", "info", "samples without an expression score",
-            "In some samples too few genes are measured.",
-            "A score from other genes or another unit is another score.",
-            "See `docs` of expression scores; state orientation and unit in the mapping where the rule is wrong.",
-            "Told by the reader of expression matrices.",
+            "In some samples too few of a score's genes are measured.",
+            "Their score is missing.",
+            "Look at empty cells of the matrix.",
+            "The thresholds of cohort/expression/gene_sets.yaml, sample by sample.",
+        ),
+        Check(
+            "IC-EXPR-006", "info", "patients without a sample, or samples without a patient",
+            "The cohort and the matrix do not hold the same people.",
+            "Patients without a sample have no expression scores.",
+            "If there should be more, check `expression.sample_id`.",
+            "Names that are in one of the two only. If none is in both, the cohort does not load.",
+        ),
+        Check(
+            "IC-EXPR-007", "warning", "an expression score is in two forms over the cohorts",
+            "Weighted scores, means, and ranks in a panel or a transcriptome stand in one column.",
+            "These are different scales: a model learns the cohort from them.",
+            "Ask for one form in every cohort with `expression.scores`, or take the feature out of the models.",
+            "More than one form of a score in the column `expression_forms`, each in cohorts of its own.",
+        ),
+        Check(
+            "IC-EXPR-008", "error", "an expression score is in two forms inside one cohort",
+            "As IC-EXPR-007, inside one cohort.",
+            "Patients of one cohort cannot be compared.",
+            "Score all of them from one matrix, or give the two groups cohort ids of their own.",
+            "More than one form of a score in the column `expression_forms` of a cohort.",
         ),
         Check(
             "IC-LINK-002", "info", "patients of different cohorts may be the same person",
@@ -167,6 +188,62 @@ register(
             "No label can be made.",
             "Map one of the two, or mend the coding of the flag.",
             "The rules of the endpoint.",
+        ),
+        Check(
+            "IC-STUDY-001", "info", "data files of a study folder are missing",
+            "Meta files name data files that are not in the folder.",
+            "Their features are missing.",
+            "Nothing, if they are not needed; else fetch the whole study.",
+            "A meta file whose data file is not there.",
+        ),
+        Check(
+            "IC-STUDY-002", "warning", "a data file of a study folder can't be used",
+            "A file is a git-LFS pointer, or lacks what a count of mutations needs.",
+            "Its features are missing.",
+            "Fetch the file itself (`git lfs pull`).",
+            "Pointer files are told for information; a warning where sequencing can't be counted.",
+        ),
+        Check(
+            "IC-STUDY-003", "info", "patients with several samples",
+            "One sample of each was chosen.",
+            "Another sample may say something else.",
+            "See the reader's rule of choice.",
+            "More than one sample a patient.",
+        ),
+        Check(
+            "IC-STUDY-004", "warning", "patients and samples do not match",
+            "Patients without a sample, or samples without a patient.",
+            "They lack the features of the other file.",
+            "Look at the ids.",
+            "Ids that are in one of the two files only.",
+        ),
+        Check(
+            "IC-STUDY-005", "warning", "tumour types of a study that are read by a rule or not known",
+            "A cancer type was placed by a rule, or could not be.",
+            "Patients of an unknown type lack the column.",
+            "Give a coding.",
+            "Told for information where a rule placed all.",
+        ),
+        Check(
+            "IC-STUDY-006", "warning", "cells of a study that could not be read",
+            "Cells were left out.",
+            "They are missing.",
+            "Mend them, or give a coding.",
+            "Every problem of single cells.",
+        ),
+        Check(
+            "IC-STUDY-008", "info", "attributes of a study that are not mapped",
+            "The mapping reads only part of the attributes.",
+            "They are looked at by checks and not used.",
+            "Map them, if they are baseline features.",
+            "Attributes without a place.",
+        ),
+        Check(
+            "IC-STUDY-009", "warning", "a study's counts of mutations are doubtful",
+            "The reader says why.",
+            "TMB may be wrong.",
+            "See the message.",
+            "Told by the count of mutations.",
         ),
         Check(
             "IC-NOTE-001", "info", "a correction or caveat that the cohort configuration states",
@@ -199,8 +276,12 @@ def check_events(part: Part) -> Iterator[dict[str, Any]]:
     events, others = int(outcome.sum()), int((1 - outcome).sum())
     if min(events, others) < MIN_CLASS:
         words = (
-            f"{events} patients with the event and {others} without: under {MIN_CLASS} of a kind, "
-            "this cohort gets no estimates of its own."
+            "The endpoint is known for nobody."
+            if not len(outcome)
+            else (
+                f"{events} patients with the event and {others} without: under {MIN_CLASS} of a kind, "
+                "this cohort gets no estimates of its own."
+            )
         )
         yield part.found("IC-EVENTS-001", words, n=len(outcome))
 
