@@ -13,13 +13,14 @@ from __future__ import annotations
 import argparse
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
-from immunocast.cohort.checks import check_cohort
+from immunocast.cohort.checks import check_cohort, check_duplicates
+from immunocast.cohort.linkage import find_links
 from immunocast.cohort.outcomes import make_labels
 from immunocast.cohort.synthetic import SyntheticCohort
 from immunocast.cohort.table import Provenance
@@ -95,7 +96,9 @@ def _copies(noise: float) -> Plant:
     def plant(c: pd.DataFrame, rows: np.ndarray, rng: np.random.Generator) -> pd.DataFrame:
         twins = c[rows].copy()
         for column in ("albumin_g_dl", "nlr", "age_years", "pfs_months", "os_months"):
-            twins[column] = (twins[column] * np.exp(rng.normal(0, noise, len(twins)))).round(2) if noise else twins[column]
+            twins[column] = (
+                (twins[column] * np.exp(rng.normal(0, noise, len(twins)))).round(2) if noise else twins[column]
+            )
         ids = pd.Series([f"twin-{i}" for i in range(len(twins))], index=twins.index, dtype="str")
         return pd.concat([c, twins.assign(patient_id=ids, person_id=ids)], ignore_index=True)
 
@@ -128,11 +131,12 @@ TRAPS: dict[str, Trap] = {
     "nlr_constant": Trap("NLR 6.2 imputed", _put("nlr", lambda c: 6.2), IMPUTED, "nlr"),
     "albumin_constant": Trap("albumin 3.8 imputed", _put("albumin_g_dl", lambda c: 3.8), IMPUTED, "albumin_g_dl"),
     "tmb_constant": Trap("TMB 54 imputed", _put("tmb_mut_mb", lambda c: 54.0), IMPUTED, "tmb_mut_mb"),
-    "nlr_median": Trap(
-        "NLR, median imputed", _put("nlr", lambda c: c["nlr"].median().round(2)), IMPUTED, "nlr"
-    ),
+    "nlr_median": Trap("NLR, median imputed", _put("nlr", lambda c: c["nlr"].median().round(2)), IMPUTED, "nlr"),
     "albumin_mean": Trap(
-        "albumin, mean imputed (unrounded)", _put("albumin_g_dl", lambda c: c["albumin_g_dl"].mean()), IMPUTED, "albumin_g_dl"
+        "albumin, mean imputed (unrounded)",
+        _put("albumin_g_dl", lambda c: c["albumin_g_dl"].mean()),
+        IMPUTED,
+        "albumin_g_dl",
     ),
     "nlr_by_type": Trap("NLR, median of the tumour type imputed", _by_type("nlr"), IMPUTED, "nlr"),
     "tps_constant": Trap("TPS 50 imputed", _put("pdl1_tps", lambda c: 50.0), IMPUTED, "pdl1_tps"),
@@ -145,7 +149,7 @@ TRAPS: dict[str, Trap] = {
     "pfs_inverted": Trap("PFS event inverted", _invert("pfs_event"), ("IC-FLAG-001", "IC-FLAG-002"), "pfs_event"),
     "os_inverted": Trap("OS event inverted", _invert("os_event"), ("IC-FLAG-001", "IC-FLAG-002")),
     "pfs_beyond_os": Trap("PFS and OS swapped", _pfs_beyond_os, ("IC-SURV-001",)),
-    "deceased_only": Trap("OS of the living removed", _deceased_only, ("IC-SURV-002",)),
+    "deceased_only": Trap("OS of the living removed", _deceased_only, ("IC-SURV-002", "IC-SURV-005")),
     "twice_dnlr": Trap("NLR = 2 x dNLR", _twice_dnlr, ("IC-DEP-001", "IC-DEP-002"), "nlr"),
     "albumin_g_l": Trap(
         "albumin in g/L", _times("albumin_g_dl", 10, 1), ("IC-UNIT-004", "IC-UNIT-005"), "albumin_g_dl"
@@ -154,9 +158,7 @@ TRAPS: dict[str, Trap] = {
         "haemoglobin in g/L", _times("hemoglobin_g_dl", 10), ("IC-UNIT-004", "IC-UNIT-005"), "hemoglobin_g_dl"
     ),
     "tps_fraction": Trap("TPS as fraction", _times("pdl1_tps", 0.01, 2), ("IC-UNIT-001", "IC-UNIT-004"), "pdl1_tps"),
-    "tmb_counts": Trap(
-        "TMB as counts (x 38)", _times("tmb_mut_mb", 38), ("IC-UNIT-004", "IC-UNIT-005"), "tmb_mut_mb"
-    ),
+    "tmb_counts": Trap("TMB as counts (x 38)", _times("tmb_mut_mb", 38), ("IC-UNIT-004", "IC-UNIT-005"), "tmb_mut_mb"),
     "leak": Trap("albumin tells the outcome", _leak, ("IC-LEAK-001", "IC-LEAK-004"), "albumin_g_dl"),
     "missing_by_outcome": Trap(
         "NLR missing in non-responders", _missing_by_outcome, ("IC-LEAK-002", "IC-MISS-002"), "nlr"
@@ -165,7 +167,12 @@ TRAPS: dict[str, Trap] = {
     "noisy_copies": Trap("patients twice, values 1 % off", _copies(0.01), ("IC-DUP-001", "IC-DUP-002")),
     "site_shift": Trap("haemoglobin 4 g/dL higher at a site", _site_shift, ("IC-SHIFT-001",), "hemoglobin_g_dl"),
     "free_text": Trap("remarks in the regimen", _free_text, ("IC-CAT-001",), "regimen"),
-    "dates": Trap("birth years as age", _put("age_years", lambda c: 2018 - c["age_years"]), ("IC-RANGE-002", "IC-RANGE-003"), "age_years"),
+    "dates": Trap(
+        "birth years as age",
+        _put("age_years", lambda c: 2018 - c["age_years"]),
+        ("IC-RANGE-002", "IC-RANGE-003"),
+        "age_years",
+    ),
 }
 
 
@@ -174,17 +181,20 @@ def cohort_of(n: int, seed: int) -> pd.DataFrame:
     return SyntheticCohort(n_patients=n, n_cohorts=1, seed=seed).load().cohort
 
 
-def codes_of(cohort: pd.DataFrame) -> Counter[tuple[str, str | None]]:
+def codes_of(cohort: pd.DataFrame, linked: bool = False) -> Counter[tuple[str, str | None]]:
     """How often each (code, column) was found."""
     y = make_labels(cohort).y
-    return Counter((f["code"], f["column"]) for f in check_cohort(cohort, y, REAL, []))
+    found = check_cohort(cohort, y, REAL, [])
+    if linked:
+        found += check_duplicates(find_links(cohort).duplicates)
+    return Counter((f["code"], f["column"]) for f in found)
 
 
 def detected(trap: Trap, cohort: pd.DataFrame, before: Counter, share: float, seed: int) -> set[str]:
     """Codes that tell of the trap once it is planted."""
     rng = np.random.default_rng([seed, round(share * 100)])
     rows = rng.permutation(len(cohort)) < max(1, round(share * len(cohort)))
-    after = codes_of(trap.plant(cohort, rows, rng))
+    after = codes_of(trap.plant(cohort, rows, rng), "IC-DUP-002" in trap.codes)
     return {
         code
         for (code, column), n in (after - before).items()
@@ -192,21 +202,20 @@ def detected(trap: Trap, cohort: pd.DataFrame, before: Counter, share: float, se
     }
 
 
-def study(names: list[str], sizes: list[int], seeds: int) -> pd.DataFrame:
-    """One row a trap and size: the share of runs that found it, by share of rows, and the codes that told."""
-    rows = []
-    for n in sizes:
-        clean = [(cohort_of(n, s), s) for s in range(seeds)]
-        base = [(c, codes_of(c), s) for c, s in clean]
-        for name in names:
-            trap, told = TRAPS[name], Counter()
-            row = {"trap": trap.what, "n": n}
+def study(names: list[str], sizes: list[int], seeds: int) -> Iterator[dict[str, object]]:
+    """A row a trap and size: the share of runs that found it, by share of rows, and the codes that told."""
+    clean = {n: [(cohort_of(n, s), s) for s in range(seeds)] for n in sizes}
+    base = {n: [(c, codes_of(c), s) for c, s in runs] for n, runs in clean.items()}
+    for name in names:
+        trap = TRAPS[name]
+        for n in sizes:
+            told: Counter[str] = Counter()
+            row: dict[str, object] = {"trap": trap.what, "n": n}
             for share in SHARES:
-                hits = [detected(trap, c, before, share, s) for c, before, s in base]
+                hits = [detected(trap, c, before, share, s) for c, before, s in base[n]]
                 told.update(code for codes in hits for code in codes)
                 row[f"{share:.0%}"] = f"{np.mean([bool(h) for h in hits]):.0%}"
-            rows.append(row | {"codes": ", ".join(sorted(told))})
-    return pd.DataFrame(rows)
+            yield row | {"codes": ", ".join(sorted(told)) or "none"}
 
 
 def false_alarms(seeds: int) -> pd.DataFrame:
@@ -240,10 +249,11 @@ def main() -> None:
     if chosen.false_alarms:
         print(false_alarms(chosen.false_alarms).to_string(index=False, float_format="{:.3f}".format))
     else:
-        table = study(chosen.traps.split(","), [int(n) for n in chosen.sizes.split(",")], chosen.seeds)
-        print("| " + " | ".join(table) + " |\n|" + "---|" * len(table.columns))
-        for row in table.itertuples(index=False):
-            print("| " + " | ".join(str(v) for v in row) + " |")
+        names, sizes = chosen.traps.split(","), [int(n) for n in chosen.sizes.split(",")]
+        for k, row in enumerate(study(names, sizes, chosen.seeds)):
+            if k == 0:
+                print("| " + " | ".join(row) + " |\n|" + "---|" * len(row))
+            print("| " + " | ".join(str(v) for v in row.values()) + " |", flush=True)
     print(f"\n{time.perf_counter() - started:.0f} s")
 
 

@@ -1,4 +1,4 @@
-"""Load: read a cohort, link persons, check the data. Writes the tables cohort, checks and truth."""
+"""Load: read a cohort, link persons, check the data. Writes the tables cohort, checks, truth and truth_features."""
 
 from dataclasses import asdict
 
@@ -25,7 +25,8 @@ def run(cfg: DictConfig, work: RunFolder) -> None:
     )
     work.write_table("cohort", prepared.cohort)
     work.write_table("checks", prepared.checks)
-    work.write_table("truth", pd.DataFrame() if tables.truth is None else tables.truth)
+    for name, frame in (("truth", tables.truth), ("truth_features", tables.truth_features)):
+        work.write_table(name, pd.DataFrame() if frame is None else frame)
     work.write_meta(
         "load",
         provenance=asdict(tables.provenance),

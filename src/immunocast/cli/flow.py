@@ -142,7 +142,7 @@ def _by_cohort(flow: dict[str, Any]) -> list[str]:
         lines.append(f"{first:<{name_width}}" + "".join(f"{c:>{w}}" for c, w in zip(cells, widths, strict=True)))
         lines += rest
     if times:
-        lines.append("FU: median follow-up in months, by reverse Kaplan-Meier; - where it is not reached.")
+        lines.append("FU: median follow-up in months (reverse Kaplan-Meier); - where not reached.")
     return lines
 
 

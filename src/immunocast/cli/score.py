@@ -24,7 +24,7 @@ def score(
     out: Annotated[Path | None, typer.Option(help="CSV to write; beside FILE, as NAME.scores.csv, by default.")] = None,
     runs_dir: RunsDir = Path("runs"),
 ) -> None:
-    """Score new patients: p_response (probability of the run's endpoint), the assays that it rested on, and who was refused and why.
+    """Score new patients: p_response (for the run's endpoint), the assays that it rested on, who was refused and why.
 
     Exit code 0 where every row was scored, 4 where some were refused or abstained (the file says which).
     """

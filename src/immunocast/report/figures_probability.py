@@ -134,10 +134,8 @@ def decision(view: RunView, path: Path, title: str) -> tuple[str, str]:
         "are not comparable."
         + " A model whose probabilities are too high or too low loses net benefit even if it ranks patients well."
     )
-    return (
-        caption,
-        f"Decision curves of {len(models)} models, {view.label('treat_all').lower()} and {view.label('treat_none').lower()}.",
-    )
+    both = f"{view.label('treat_all').lower()} and {view.label('treat_none').lower()}"
+    return caption, f"Decision curves of {len(models)} models, {both}."
 
 
 def distribution(view: RunView, path: Path, title: str) -> tuple[str, str]:

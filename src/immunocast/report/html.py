@@ -86,6 +86,7 @@ def render(view: RunView, figures: Sequence[Figure]) -> str:
         remarks=sections.finding_sheet(view, ("info",)),
         limits=sections.limits(view),
         endpoint=view.words.title,
+        settings=_settings(view),
         scheme=text.scheme_label(view.scheme),
         scheme_means=text.SCHEMES.get(view.scheme, ""),
         config=config.read_text(encoding="utf-8") if config.is_file() else "",
@@ -93,6 +94,16 @@ def render(view: RunView, figures: Sequence[Figure]) -> str:
         titles={name: drawing.title_for(view) for name, drawing in CATALOGUE.items()},
         missing=why_missing(view),
         share=text.percent,
+    )
+
+
+def _settings(view: RunView) -> str:
+    """Settings of the endpoint as a line; "" where the run recorded none."""
+    recorded = view.manifest.get("endpoint_settings") or {}
+    return ", ".join(
+        f"{key} {' and '.join(value) if isinstance(value, list) else 'none' if value is None else value}"
+        for key, value in recorded.items()
+        if key != "name"
     )
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from immunocast.cohort.checks import CHECKS
 from immunocast.cohort.vocabulary import label
 from immunocast.report import text
 from immunocast.report.figures_explain import BLOCKS, importance_rows
@@ -191,15 +192,15 @@ def model_sheet(view: RunView) -> Sheet:
 
 
 def finding_sheet(view: RunView, severities: tuple[str, ...]) -> Sheet:
-    """Findings of the checks of the named severities, the most severe first."""
+    """Findings of the checks of the named severities, the most severe first; under each what can be done."""
     rows = [
         [
             Cell(r["severity"]),
-            Cell(r["code"]),
+            Cell(r["code"], CHECKS[r["code"]].title if r["code"] in CHECKS else ""),
             Cell(_or_dash(r["cohort_id"], "all")),
             Cell(_or_dash(r["column"])),
             Cell(f"{int(r['n']):,}"),
-            Cell(r["message"]),
+            Cell(r["message"], _mend(r)),
             Cell(_or_dash(r["waived_because"])),
         ]
         for r in view.findings.to_dict("records")
@@ -253,6 +254,14 @@ def limits(view: RunView) -> list[str]:
 
 
 # ---- parts
+
+
+def _mend(row: Mapping[Any, Any]) -> str:
+    """What can be done about a finding; nothing where it is waived or for information only."""
+    known = CHECKS.get(row["code"])
+    if known is None or row["severity"] == "info" or not pd.isna(row["waived_because"]):
+        return ""
+    return f"Mend: {known.mend.replace('`', '')}"
 
 
 class _Notes:

@@ -82,7 +82,7 @@ def summary_markdown(run: RunFolder) -> str:
         f"- {_md(said.comparison)}",
         f"- {_md(said.calibration)}",
         f"- Cohort **{_md(view.name)}**: {counts['n']:,} patients in {len(view.cohort_ids)} cohorts, "
-        f"{counts['n_events']:,} {_md(view.words.events)} ({view.words.rate} {counts['rate'] or 'unknown'}). "
+        f"{counts['n_events']:,} events ({view.words.rate} {counts['rate'] or 'unknown'}). "
         f"Endpoint: {_md(view.words.title)}. "
         f"Validation: {_md(text.scheme_label(view.scheme))}, {_md(text.SCHEMES.get(view.scheme, ''))}.",
         "",

@@ -42,7 +42,8 @@ if TYPE_CHECKING:
 EXPERIMENT_TAGS = {
     "mlflow.experimentKind": "custom_model_development",
     "mlflow.note.content": (
-        "Forecasts of response, resistance, toxicity and survival with immune checkpoint inhibitors. A run is one execution of the pipeline; "
+        "Forecasts of response, resistance, toxicity and survival with immune checkpoint inhibitors. "
+        "A run is one execution of the pipeline; "
         "below it, a child run a model. Runs named *synthetic* say nothing about people."
     ),
 }

@@ -73,13 +73,16 @@ def find_atoms(values: np.ndarray, *, masked: int = 3, habit: float = 1.0, n_tes
     heavy = np.flatnonzero(enough)
     heavy = heavy[np.argsort(-counts[heavy], kind="stable")]
     inside = heavy[(heavy > 0) & (heavy < last)][:MAX_CANDIDATES]
+    if not len(heavy):
+        return []
     step = _step(levels, counts)
+    # the column's own atoms are among its heaps: one more may be masked
+    heaping = max(habit, _habit(levels, counts, step, masked + 1))
     found = []
     for place in sorted({*inside, *(heavy[(heavy == 0) | (heavy == last)])}, key=lambda i: (-counts[i], i)):
         k = int(counts[place])
         rest = np.arange(len(levels)) != place
         beside, cells = _neighbours(float(levels[place]), float(step[place]), levels[rest], counts[rest])
-        heaping = max(habit, _habit(levels[rest], counts[rest], step[rest], masked))
         expected = beside / cells
         # of all patients in and beside the cell, a share of heaping / (cells + heaping) is to be expected in it
         p = binom.sf(k - 1, k + beside, heaping / (cells + heaping)) * len(levels) * n_tests
@@ -102,7 +105,7 @@ def _step(levels: np.ndarray, counts: np.ndarray) -> np.ndarray:
 def habit_of_heaping(values: np.ndarray, masked: int = 3) -> float:
     """How much heavier than its surroundings a column's values are by habit: 1 for a smooth column."""
     levels, counts = np.unique(values, return_counts=True)
-    return _habit(levels, counts, _step(levels, counts), masked) if len(levels) >= MIN_DISTINCT else 1.0
+    return _habit(levels, counts, _step(levels, counts), masked + 1) if len(levels) >= MIN_DISTINCT else 1.0
 
 
 def _beside(

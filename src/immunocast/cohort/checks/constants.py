@@ -137,7 +137,7 @@ def imputed_values(part: Part) -> Iterator[Imputed]:
                 )
                 yield Imputed("IC-CONST-001", column, values == top, words)
             continue
-        codes = [v for v in np.unique(values[known]) if _is_code(values, column, v)]
+        codes = [v for v in (*_CODES, 0.0) if (values == v).any() and _is_code(values, column, v)]
         if codes:
             mask = np.isin(values, codes)
             words = (
@@ -174,16 +174,17 @@ def _atoms_of_all_and_groups(part: Part, column: str, values: np.ndarray) -> lis
     groups = [(types == name).to_numpy(dtype=bool) & everyone for name in sorted(types.dropna().unique())]
     groups = [g for g in groups if 10 <= g.sum() < everyone.sum()]
     large = [g for g in groups if g.sum() >= 40]
-    habit = habit_of_heaping(values[everyone], masked) if large else 1.0
+    habit: float | None = None
     for group in groups:
         levels, counts = np.unique(values[group], return_counts=True)
         top, second = np.sort(counts)[-1], np.sort(counts)[-2] if len(counts) > 1 else 0
         if top >= 0.95 * group.sum() and VOCABULARY[column].kind == "number":
             found.append((group, Atom(float(levels[counts.argmax()]), int(top), 1.0, "inside")))
-        elif group.sum() >= 40:
+        elif group.sum() >= 40 and top >= max(MIN_GROUP_ROWS, 2 * second):
             # a lattice of panel counts is coarse in a small group: there an atom must stand out from all other values
+            habit = habit_of_heaping(values[everyone], masked) if habit is None else habit
             atoms = find_atoms(values[group], masked=masked, habit=habit, n_tests=len(large))
-            found += [(group, a) for a in atoms if a.at == "inside" and a.n >= max(MIN_GROUP_ROWS, 2 * second)]
+            found += [(group, a) for a in atoms if a.at == "inside" and a.n == top]
     return found
 
 

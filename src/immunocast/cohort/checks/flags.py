@@ -50,6 +50,20 @@ register(
             "20 patients with known OS, all of them (98 %) dead, while OS is missing for at least 5 % of the patients, or 3; or OS "
             "missing for half of those alive and more often than for the dead (z of 5).",
         ),
+        Check(
+            "IC-SURV-005", "warning", "times are missing more often for patients without the event",
+            "Follow-up was not recorded for part of the patients alive (or free of progression).",
+            "Who is left is sicker than the cohort: survival estimates are too short.",
+            "Rebuild the times from dates of last contact.",
+            "Three patients or more without the event lack the time, more often than those with it (z of 4); 10 patients of each kind.",
+        ),
+        Check(
+            "IC-SURV-006", "error", "progression-free survival is known for the progressed only",
+            "Nobody who is free of progression has a follow-up time.",
+            "Every estimate made of it is far too short; durable benefit can't be told.",
+            "Fill in the time of last contact for the others (`coalesce:` in the mapping).",
+            "As IC-SURV-002, for PFS.",
+        ),
     ]
 )  # fmt: skip
 
@@ -58,15 +72,15 @@ _LIMIT = 6.0
 
 def check_flags(part: Part) -> Iterator[dict[str, Any]]:
     """Findings on the event flags of one cohort."""
-    deceased = _deceased_only(part)
-    if deceased is not None:
-        yield deceased
-    for flag, time in (("pfs_event", "pfs_months"), ("os_event", "os_months")):
+    for flag, time, code in (("pfs_event", "pfs_months", "IC-SURV-006"), ("os_event", "os_months", "IC-SURV-002")):
+        one_sided = _events_only(part, time, flag, code)
+        if one_sided is not None:
+            yield one_sided
         event = part.number(flag)
         known = ~np.isnan(event)
         if known.sum() >= 20 and len(np.unique(event[known])) == 1:
             what = "1 (event)" if event[known][0] == 1 else "0 (censored)"
-            if not (flag == "os_event" and deceased is not None):
+            if one_sided is None:
                 words = f"{label(flag)} is {what} for all {int(known.sum())} patients."
                 yield part.found("IC-FLAG-003", words, flag, n=int(known.sum()))
         evidence = _evidence(part, flag, time)
@@ -145,29 +159,31 @@ def _progressed_without_event(part: Part, event: np.ndarray) -> Iterator[dict[st
             yield part.found("IC-FLAG-002", words, "pfs_event", mask=without)
 
 
-def _deceased_only(part: Part) -> dict[str, Any] | None:
-    if "os_months" not in part.frame or "os_event" not in part.frame:
+def _events_only(part: Part, time: str, flag: str, code: str) -> dict[str, Any] | None:
+    """Whether a time is given for patients with the event only."""
+    if time not in part.frame or flag not in part.frame:
         return None
-    times, event = part.number("os_months"), part.number("os_event")
+    times, event = part.number(time), part.number(flag)
     timed = ~np.isnan(times)
     complete = timed & ~np.isnan(event)
     n, missing = int(complete.sum()), int((~timed).sum())
-    if n < 20:
-        return None
-    if event[complete].mean() >= 0.98 and missing >= max(3, 0.05 * len(times)):
+    who, rest = ("the deceased", "those alive") if flag == "os_event" else ("the progressed", "those censored")
+    if n >= 20 and event[complete].mean() >= 0.98 and missing >= max(3, 0.05 * len(times)):
         words = (
-            f"Overall survival is known for {n} patients, of whom {event[complete].mean():.0%} are dead, and missing for "
-            f"{missing}: it is given for the deceased only."
+            f"{label(time)} is known for {n} patients, of whom {event[complete].mean():.0%} have the event, and missing for "
+            f"{missing}: it is given for {who} only."
         )
-        return part.found("IC-SURV-002", words, "os_months", n=missing)
-    alive, dead = event == 0, event == 1
-    gone_alive, gone_dead = int((alive & ~timed).sum()), int((dead & ~timed).sum())
-    if alive.sum() >= MIN_CLASS and dead.sum() >= MIN_CLASS and gone_alive >= alive.sum() / 2:
-        z = difference_z(gone_alive, int(alive.sum()), gone_dead, int(dead.sum()))
-        if z >= 5:
-            words = (
-                f"Overall survival is missing for {gone_alive} of {int(alive.sum())} patients alive and for {gone_dead} of "
-                f"{int(dead.sum())} deceased."
-            )
-            return part.found("IC-SURV-002", words, "os_months", n=gone_alive)
+        return part.found(code, words, time, n=missing)
+    free, had = event == 0, event == 1
+    gone_free, gone_had = int((free & ~timed).sum()), int((had & ~timed).sum())
+    if min(free.sum(), had.sum()) < MIN_CLASS or gone_free < 3:
+        return None
+    z = difference_z(gone_free, int(free.sum()), gone_had, int(had.sum()))
+    half = gone_free >= free.sum() / 2
+    if z >= (5 if half else 4):
+        words = (
+            f"{label(time)} is missing for {gone_free} of {int(free.sum())} patients without the event ({rest}) and for "
+            f"{gone_had} of {int(had.sum())} with it."
+        )
+        return part.found(code if half else "IC-SURV-005", words, time, n=gone_free)
     return None

@@ -26,7 +26,7 @@ AFTER_BASELINE: dict[str, str] = {
     "a later measurement": (
         r"\b(on (treatment|therapy|tx|study|pd1|nivo\w*|pembro\w*|ici|icb)|under (treatment|therapy)|post (treatment|therapy|tx|dose|baseline|ici|icb|nivo\w*|"
         r"pembro\w*|pd1|ctla4|combined|mapk\w*|braf)|after (treatment|therapy|ici|icb|start|\d+ (weeks|months|days|cycles))|at progression"
-        r"|(week|wk|month|day|cycle|c) ?([2-9]|[1-9]\d+)( ?d ?1)?|c[2-9]d\d+|first (scan|restaging|assessment)|restaging|early change|nadir)\b"
+        r"|(week|wk|month|day|cycle) ?([2-9]|[1-9]\d+)( ?d ?1)?|c[2-9] ?d ?\d+|first (scan|restaging|assessment)|restaging|early change|nadir)\b"
     ),
     "a change since baseline": (
         r"\b(best (percent|percentage|pct|%)? ?change|(percent|percentage|pct|relative|max\w*|fold|tumou?r|size|sld) change|change (from|since|in|of)|"

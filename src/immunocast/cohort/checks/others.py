@@ -169,6 +169,62 @@ register(
             "The rules of the endpoint.",
         ),
         Check(
+            "IC-STUDY-001", "info", "data files of a study folder are missing",
+            "Meta files name data files that are not in the folder.",
+            "Their features are missing.",
+            "Nothing, if they are not needed; else fetch the whole study.",
+            "A meta file whose data file is not there.",
+        ),
+        Check(
+            "IC-STUDY-002", "warning", "a data file of a study folder can't be used",
+            "A file is a git-LFS pointer, or lacks what a count of mutations needs.",
+            "Its features are missing.",
+            "Fetch the file itself (`git lfs pull`).",
+            "Pointer files are told for information; a warning where sequencing can't be counted.",
+        ),
+        Check(
+            "IC-STUDY-003", "info", "patients with several samples",
+            "One sample of each was chosen.",
+            "Another sample may say something else.",
+            "See the reader's rule of choice.",
+            "More than one sample a patient.",
+        ),
+        Check(
+            "IC-STUDY-004", "warning", "patients and samples do not match",
+            "Patients without a sample, or samples without a patient.",
+            "They lack the features of the other file.",
+            "Look at the ids.",
+            "Ids that are in one of the two files only.",
+        ),
+        Check(
+            "IC-STUDY-005", "warning", "tumour types of a study that are read by a rule or not known",
+            "A cancer type was placed by a rule, or could not be.",
+            "Patients of an unknown type lack the column.",
+            "Give a coding.",
+            "Told for information where a rule placed all.",
+        ),
+        Check(
+            "IC-STUDY-006", "warning", "cells of a study that could not be read",
+            "Cells were left out.",
+            "They are missing.",
+            "Mend them, or give a coding.",
+            "Every problem of single cells.",
+        ),
+        Check(
+            "IC-STUDY-008", "info", "attributes of a study that are not mapped",
+            "The mapping reads only part of the attributes.",
+            "They are looked at by checks and not used.",
+            "Map them, if they are baseline features.",
+            "Attributes without a place.",
+        ),
+        Check(
+            "IC-STUDY-009", "warning", "a study's counts of mutations are doubtful",
+            "The reader says why.",
+            "TMB may be wrong.",
+            "See the message.",
+            "Told by the count of mutations.",
+        ),
+        Check(
             "IC-NOTE-001", "info", "a correction or caveat that the cohort configuration states",
             "What the configuration's author found in the source.",
             "For the record.",
@@ -199,8 +255,12 @@ def check_events(part: Part) -> Iterator[dict[str, Any]]:
     events, others = int(outcome.sum()), int((1 - outcome).sum())
     if min(events, others) < MIN_CLASS:
         words = (
-            f"{events} patients with the event and {others} without: under {MIN_CLASS} of a kind, "
-            "this cohort gets no estimates of its own."
+            "The endpoint is known for nobody."
+            if not len(outcome)
+            else (
+                f"{events} patients with the event and {others} without: under {MIN_CLASS} of a kind, "
+                "this cohort gets no estimates of its own."
+            )
         )
         yield part.found("IC-EVENTS-001", words, n=len(outcome))
 

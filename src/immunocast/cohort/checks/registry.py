@@ -30,6 +30,7 @@ FAMILIES = {
     "OUT": "Outcomes",
     "EVENTS": "Size",
     "FILE": "Files and mappings",
+    "STUDY": "Study folders of cBioPortal",
     "EXPR": "Expression matrices",
     "VIEW": "Views",
     "NOTE": "Notes",

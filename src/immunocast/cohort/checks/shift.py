@@ -37,7 +37,7 @@ register(
 def check_shift(cohort: pd.DataFrame, features: Sequence[str]) -> Iterator[dict[str, Any]]:
     """Shifted numbers, of sites within each cohort and of cohorts within the table."""
     numeric = [f for f in features if VOCABULARY[f].kind == "number"]
-    kinds = cohort["tumor_type"].fillna("") if "tumor_type" in cohort else pd.Series("", index=cohort.index)
+    kinds = pd.factorize(cohort["tumor_type"] if "tumor_type" in cohort else np.zeros(len(cohort)))[0]
     groupings: list[tuple[str, np.ndarray, pd.Series]] = []
     if cohort["cohort_id"].nunique() > 1:
         groupings.append(("cohort", np.ones(len(cohort), dtype=bool), cohort["cohort_id"]))
@@ -48,14 +48,14 @@ def check_shift(cohort: pd.DataFrame, features: Sequence[str]) -> Iterator[dict[
                 groupings.append((str(cohort_id), inside, cohort["site_id"]))
     n_tests = sum(len(numeric) * int(group[mask].nunique()) for _, mask, group in groupings)
     for name, mask, group in groupings:
+        codes, levels = pd.factorize(group, sort=True)
         for column in numeric:
             values = as_floats(cohort[column])
             use = mask & ~np.isnan(values)
             if len(np.unique(values[use])) < 10:
                 continue
-            for level, chance, p, rows in _shifted(
-                values[use], kinds[use].to_numpy(), group[use].astype(str).to_numpy()
-            ):
+            for place, chance, p, rows in _shifted(values[use], kinds[use], codes[use]):
+                level = str(levels[place])
                 if max(chance, 1 - chance) <= LARGE or p * n_tests >= 1e-3:
                     continue
                 ids = np.sort(cohort["patient_id"].to_numpy()[use][rows])[:MAX_ROWS]
@@ -79,16 +79,13 @@ def check_shift(cohort: pd.DataFrame, features: Sequence[str]) -> Iterator[dict[
 
 def _shifted(
     values: np.ndarray, strata: np.ndarray, group: np.ndarray
-) -> Iterator[tuple[str, float, float, np.ndarray]]:
+) -> Iterator[tuple[int, float, float, np.ndarray]]:
     """Each group against all others: name, chance to lie above within a stratum, p, mask of the group."""
-    ranks = np.zeros(len(values))
-    size = np.zeros(len(values))
-    for stratum in np.unique(strata):
-        inside = strata == stratum
-        ranks[inside] = rankdata(values[inside])
-        size[inside] = inside.sum()
     _, code = np.unique(strata, return_inverse=True)
     n = np.bincount(code).astype(float)
+    # ranks within strata, in one sort: what all strata before hold is taken off the overall rank
+    spread = rankdata(code * 2.0 + rankdata(values) / (len(values) + 1))
+    ranks = spread - np.concatenate([[0], np.cumsum(n)[:-1]])[code]
     for level in np.unique(group):
         mine = group == level
         a = np.bincount(code, weights=mine, minlength=len(n))
@@ -104,4 +101,4 @@ def _shifted(
         above = np.bincount(code, weights=np.where(mine, ranks, 0), minlength=len(n)) - a * (a + 1) / 2
         variance = (pairs * (n + 1) / 12)[pairs > 0].sum()
         excess = (above - pairs / 2)[pairs > 0].sum()
-        yield str(level), 0.5 + excess / pairs.sum(), two_sided(excess / np.sqrt(variance)), mine
+        yield int(level), 0.5 + excess / pairs.sum(), two_sided(excess / np.sqrt(variance)), mine

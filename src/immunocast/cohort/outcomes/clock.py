@@ -13,12 +13,12 @@ DAYS_PER_MONTH = 30.4375
 TOLERANCE_MONTHS = 0.005
 
 
-def weeks(value: float | np.ndarray) -> float | np.ndarray:
+def weeks[T: (float, np.ndarray)](value: T) -> T:
     """Weeks in months."""
     return value * 7 / DAYS_PER_MONTH
 
 
-def days(value: float | np.ndarray) -> float | np.ndarray:
+def days[T: (float, np.ndarray)](value: T) -> T:
     """Days in months."""
     return value / DAYS_PER_MONTH
 

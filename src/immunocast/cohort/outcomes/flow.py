@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,8 +12,8 @@ import pandas as pd
 from immunocast.cohort.outcomes.follow_up import median_follow_up
 from immunocast.cohort.outcomes.labels import Labels
 
-#: Findings of readers that stand for rows which did not enter the cohort table; `n` counts the rows.
-DROPPED_ROWS = ("IC-FILE-005",)
+#: Code of the findings (of severity info) that stand for rows which did not enter the cohort table, `n` of them.
+DROPPED_ROWS = "IC-FILE-005"
 
 #: Times whose median follow-up is given.
 TIMES = ("os", "pfs")
@@ -25,23 +26,26 @@ def participant_flow(cohort: pd.DataFrame, labels: Labels, found: Sequence[Mappi
     ----------
     cohort : cohort table, persons linked.
     labels : of the endpoint.
-    found : findings of the reader, rows of the checks table; those of `DROPPED_ROWS` count rows that it dropped.
+    found : findings of the reader, rows of the checks table; those with `DROPPED_ROWS` count what it dropped.
 
     Returns
     -------
     JSON-ready dict: `source` (rows of the source), `dropped` {why the reader dropped rows: n}, `read` (patients in
     the table), `linked` (patients who are also, under another id, in another cohort), `no_endpoint` {reason: n},
     `analysed`, `events`, `flags` {what is to be told of patients: n}, `follow_up` {"os" or "pfs": {n, median_months}}
-    and `cohorts`, a list of the same by cohort, with `cohort_id`, and `excluded` for `no_endpoint`.
+    of all patients of the endpoint's arms, and `cohorts`, a list of the same by cohort, with `cohort_id`, and
+    `excluded` for `no_endpoint`.
     """
-    rows = [dict(row) for row in found if row["code"] in DROPPED_ROWS]
+    rows = [dict(row) for row in found if (row["code"], row["severity"]) == (DROPPED_ROWS, "info") and row["n"]]
     elsewhere = _in_several_cohorts(cohort)
+    of_arms = np.ones(len(cohort), dtype=bool) if labels.of_arms is None else labels.of_arms.to_numpy()
 
     def count(inside: np.ndarray, dropped: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         y, why = labels.y[inside], labels.excluded_because[inside]
         lost: dict[str, int] = {}
         for row in dropped:
-            lost[str(row["message"])] = lost.get(str(row["message"]), 0) + int(row["n"])
+            reason = re.sub(r"^[\d,]+ rows are not read, ", "", str(row["message"]))
+            lost[reason] = lost.get(reason, 0) + int(row["n"])
         return {
             "source": int(inside.sum()) + sum(lost.values()),
             "dropped": lost,
@@ -51,7 +55,7 @@ def participant_flow(cohort: pd.DataFrame, labels: Labels, found: Sequence[Mappi
             "analysed": int(y.notna().sum()),
             "events": int(y.sum()),
             "flags": {words: n for words, who in labels.flags.items() if (n := int(who[inside].sum()))},
-            "follow_up": _follow_up(cohort[inside]),
+            "follow_up": _follow_up(cohort[inside & of_arms]),
         }
 
     total = count(np.ones(len(cohort), dtype=bool), rows)

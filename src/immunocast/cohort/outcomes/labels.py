@@ -23,6 +23,7 @@ class Labels:
         were censored before the horizon, whom the binary form leaves out.
     event : (n,) Int64, 1 where `time_months` ends with the event; None as above.
     flags : what is to be told of single patients -> (n,) bool, e.g. whose exposure was taken from PFS.
+    of_arms : (n,) bool, whether the patient is of the arms that the endpoint is about; None for everybody.
     """
 
     endpoint: str
@@ -31,6 +32,7 @@ class Labels:
     time_months: pd.Series | None = None
     event: pd.Series | None = None
     flags: dict[str, pd.Series] = field(default_factory=dict)
+    of_arms: pd.Series | None = None
 
     @property
     def reasons(self) -> dict[str, int]:
@@ -125,23 +127,24 @@ class Draft:
             self.flag(rows, words)
 
     def labels(
-        self, endpoint: str, of_interest: np.ndarray, time: np.ndarray | None = None, event: np.ndarray | None = None
+        self, endpoint: str, of_arms: np.ndarray, time: np.ndarray | None = None, event: np.ndarray | None = None
     ) -> Labels:
         """The finished labels.
 
         Parameters
         ----------
         endpoint : its name.
-        of_interest : (n,) bool, patients of whom flags are told.
+        of_arms : (n,) bool, patients of the endpoint's arms; flags are told of them only.
         time, event : (n,) time to event, both NaN where unknown; None for other endpoints.
         """
         assert not self.open.any(), f"{endpoint}: a rule left {int(self.open.sum())} patients unsettled"
         index = self._columns.cohort.index
-        found = {words: rows & of_interest for words, rows in self._flags.items()}
+        found = {words: rows & of_arms for words, rows in self._flags.items()}
         return Labels(
             endpoint=endpoint,
             y=pd.Series(self._y, index=index).astype("Int64"),
             excluded_because=pd.Series(self._why, index=index, dtype="str"),
+            of_arms=pd.Series(of_arms, index=index),
             time_months=None if time is None else pd.Series(time, index=index),
             event=None if event is None else pd.Series(event, index=index).astype("Int64"),
             flags={words: pd.Series(rows, index=index) for words, rows in found.items() if rows.any()},

@@ -87,7 +87,7 @@ class PrimaryResistance(Endpoint):
         draft.leave_out_as(benefit)
         draft.decide(benefit.decided(1), 0)
         if self.exposure_weeks:
-            need = float(weeks(self.exposure_weeks))
+            need = weeks(self.exposure_weeks)
             require_exposure(columns, draft, benefit.decided(0), need, f"{self.exposure_weeks:g} weeks")
         draft.decide(benefit.decided(0), 1)
         return draft.labels(self.name, inside)

@@ -90,7 +90,7 @@ class AnyIrae(Endpoint):
         draft.decide(had, 0)
         known = [columns.number("os_months"), columns.number("pfs_months"), weeks(columns.number("exposure_weeks"))]
         followed = np.fmax.reduce(known)
-        threshold = float(days(landmark))
+        threshold = days(landmark)
         died = (columns.number("os_event") == 1) & falls_short(columns.number("os_months"), threshold)
         draft.leave_out(died, f"died before {day} without the event")
         draft.leave_out(falls_short(followed, threshold), f"left follow-up before {day} without the event")

@@ -18,7 +18,7 @@ def text_of(codes: np.ndarray, categories: Sequence[str]) -> pd.api.extensions.E
     """(n,) strings of codes; a negative code is missing."""
     known = pa.array(codes, mask=codes < 0)
     column = pa.DictionaryArray.from_arrays(known, pa.array(categories, pa.large_string()))
-    return _TEXT.__from_arrow__(column.cast(pa.large_string()))
+    return _TEXT.__from_arrow__(column.cast(pa.large_string()))  # type: ignore[attr-defined]
 
 
 def numbered(prefix: str, first: int, n: int) -> pa.Array:
@@ -30,7 +30,7 @@ def numbered(prefix: str, first: int, n: int) -> pa.Array:
 
 def ids_of(pieces: Sequence[pa.Array]) -> pd.api.extensions.ExtensionArray:
     """Ids of `numbered`, one piece after the other."""
-    return _TEXT.__from_arrow__(pa.chunked_array(pieces))
+    return _TEXT.__from_arrow__(pa.chunked_array(pieces))  # type: ignore[attr-defined]
 
 
 def integers_of(values: np.ndarray) -> pd.api.extensions.ExtensionArray:

@@ -265,7 +265,7 @@ class SyntheticCohort:
         effects["cohort"] = np.full(n, shift)
         p_response = expit(_sum(effects.values()))
         acts = acts_without_ici(scenario, parameters)
-        p_control = expit(_sum(effects[name] for name in acts) + scales.control_intercept[kind] + shift)
+        p_control = expit(_sum([scales.control_intercept[kind] + shift, *(effects[name] for name in acts)]))
         shapley = shapley_values(true, terms, effects["tumor_type"], shift, nsclc, background)
         seen = read_assays(true, kind, piece.place, draws, scenario, parameters)
         p_own = np.where(ici, p_response, p_control)

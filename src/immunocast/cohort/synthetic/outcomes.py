@@ -122,9 +122,9 @@ def _best_response(
 
 
 def bisect(target: np.ndarray, low: float, high: float, rises) -> np.ndarray:
-    """(T,) roots of T rising functions at once; 40 halvings, rounded so that machines agree."""
+    """(T,) roots of T rising functions at once; 30 halvings, rounded so that machines agree."""
     lower, upper = np.full(len(target), low), np.full(len(target), high)
-    for _ in range(40):
+    for _ in range(30):
         middle = (lower + upper) / 2
         below = rises(middle) < target
         lower, upper = np.where(below, middle, lower), np.where(below, upper, middle)

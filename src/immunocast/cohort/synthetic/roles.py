@@ -7,8 +7,8 @@ import pandas as pd
 from immunocast.cohort.synthetic.parameters import Parameters
 from immunocast.cohort.synthetic.response import RESPONSE_PARENTS, Scenario, acts_without_ici
 
-#: Feature -> the latent mechanism that it measures, or that it is; "" for none.
-MECHANISM = {
+#: Feature -> the latent mechanism that it measures, or that it is; None for none.
+MECHANISM: dict[str, str | None] = {
     "tmb_mut_mb": "antigenicity",
     "pdl1_tps": "t_cell_inflammation",
     "gep_score": "t_cell_inflammation",
@@ -26,13 +26,13 @@ MECHANISM = {
     "prior_systemic_therapy": "prior_treatment",
     "drug_class": "combination_therapy",
     "msi_status": "antigenicity",
-    "fcna": "",
-    "stk11_mut": "",
-    "age_years": "",
-    "sex": "",
-    "tumor_type": "",
-    "antibiotics_60d": "",
-    "treatment_start_year": "",
+    "fcna": None,
+    "stk11_mut": None,
+    "age_years": None,
+    "sex": None,
+    "tumor_type": None,
+    "antibiotics_60d": None,
+    "treatment_start_year": None,
 }
 OUTCOMES = ("response", "pfs", "os", "acquired_resistance", "irae", "irae_grade3")
 _BLOOD = ("albumin_g_dl", "nlr", "antibiotics_60d", "stk11_mut")
@@ -79,4 +79,4 @@ def truth_features(scenario: Scenario, parameters: Parameters) -> pd.DataFrame:
                 role = "prognostic" if without else "predictive" if with_ici else "none"
             rows.append((outcome, feature, mechanism, int(with_ici), int(without), role))
     names = ["outcome", "feature", "mechanism", "parent_with_ici", "parent_without_ici", "role"]
-    return pd.DataFrame(rows, columns=names)
+    return pd.DataFrame(rows, columns=names).astype({"mechanism": "str"})

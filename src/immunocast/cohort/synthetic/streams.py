@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from zlib import crc32
 
 import numpy as np
@@ -92,6 +93,7 @@ class ByScore:
         return self._table.ravel()[at] + (place - cell) * self._rise.ravel()[at]
 
 
+@cache
 def beta_by_score(a: float, b: float) -> ByScore:
     """Quantile function of Beta(a, b) of a normal score: betaincinv itself costs seconds for a million values."""
     return ByScore(betaincinv(a, b, np.clip(ndtr(ByScore.GRID), 1e-300, 1)))

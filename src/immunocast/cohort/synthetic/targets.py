@@ -181,13 +181,15 @@ def target_table(tables: CohortTables, two_arms: CohortTables) -> pd.DataFrame:
 def as_text(table: pd.DataFrame) -> str:
     """The table for a terminal, and how many figures were met."""
     lines = [f"{'figure':58s} {'target':>8s} {'got':>8s} {'diff':>8s} {'allowed':>8s}  verdict"]
-    for r in table.itertuples(index=False):
-        allowed = "-" if np.isnan(r.tolerance) else f"{r.tolerance:.3f}"
-        name = f"{r.group}: {r.name}"
-        lines.append(f"{name:58s} {r.target:8.3f} {r.got:8.3f} {r.difference:+8.3f} {allowed:>8s}  {r.verdict}")
+    for r in table.to_dict("records"):
+        allowed = "-" if np.isnan(r["tolerance"]) else f"{r['tolerance']:.3f}"
+        name = f"{r['group']}: {r['name']}"
+        lines.append(
+            f"{name:58s} {r['target']:8.3f} {r['got']:8.3f} {r['difference']:+8.3f} {allowed:>8s}  {r['verdict']}"
+        )
     off = table[table["verdict"] != "met"]
     lines.append(f"\n{len(table)} figures, {len(table) - len(off)} met, {len(off)} not:")
-    lines += [f"  {r.group}: {r.name}: {r.why or 'no reason is known'}" for r in off.itertuples(index=False)]
+    lines += [f"  {r['group']}: {r['name']}: {r['why'] or 'no reason is known'}" for r in off.to_dict("records")]
     return "\n".join(lines)
 
 
@@ -277,7 +279,7 @@ def _expression(cohort: pd.DataFrame, truth: pd.DataFrame) -> Iterator[Row]:
 
 def _correlations(cohort: pd.DataFrame, truth: pd.DataFrame) -> Iterator[Row]:
     def rho(a: pd.Series, b: pd.Series) -> float:
-        return float(pd.DataFrame({"a": a, "b": b}).corr("spearman").iloc[0, 1])
+        return float(pd.DataFrame({"a": a, "b": b}).corr("spearman").to_numpy()[0, 1])
 
     lung = cohort["tumor_type"] == "NSCLC"
     for name, target, a, b in (

@@ -1,14 +1,14 @@
 """Checks with codes: planted leaks are found, honest markers are not, and a waiver needs a reason."""
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from immunocast.cohort import quality
-from immunocast.cohort.outcomes import make_labels
-from immunocast.cohort.quality import (
+from immunocast.cohort.checks import (
+    CHECKS,
     apply_waivers,
     check_cohort,
     check_performance,
@@ -16,6 +16,8 @@ from immunocast.cohort.quality import (
     raise_on_errors,
     to_checks_table,
 )
+from immunocast.cohort.checks.registry import register
+from immunocast.cohort.outcomes import make_labels
 from immunocast.cohort.synthetic import SyntheticCohort
 from immunocast.cohort.table import Provenance
 from immunocast.errors import CheckError, ConfigError
@@ -122,23 +124,36 @@ def test_missing_columns_survival_events_and_view(cohort, y):
     assert [f["severity"] for f in check_cohort(cohort, y, published, []) if f["code"] == "IC-VIEW-001"] == ["error"]
 
 
-def test_codes_are_in_the_table_of_the_docstring_and_only_once():
+def test_every_code_of_the_sources_is_in_the_register():
     from pathlib import Path
 
-    table = re.findall(r"^(IC-[A-Z]+-\d{3}) +(error|warning|info) +\S", quality.__doc__, flags=re.M)
-    names = [code for code, _ in table]
-    assert len(names) == len(set(names)) >= 12
-    source = "\n".join(p.read_text() for p in Path(quality.__file__).parents[1].rglob("*.py"))
-    assert set(re.findall(r"IC-[A-Z]+-\d{3}", source)) == set(names)
+    import immunocast
+
+    assert len(CHECKS) >= 40
+    source = "\n".join(p.read_text() for p in Path(immunocast.__file__).parent.rglob("*.py"))
+    assert set(re.findall(r"IC-[A-Z]+-\d{3}", source)) == set(CHECKS)
 
 
-def test_severities_are_those_of_the_table(cohort, y):
-    severity = dict(re.findall(r"^(IC-[A-Z]+-\d{3}) +(error|warning|info)", quality.__doc__, flags=re.M))
+def test_a_code_is_registered_once_and_with_all_its_texts():
+    known = CHECKS["IC-LEAK-001"]
+    with pytest.raises(ValueError, match="IC-LEAK-001 is registered twice"):
+        register([known])
+    for wrong, why in (
+        (replace(known, code="IC-NEW-001"), "IC-FAMILY-NNN"),
+        (replace(known, code="LEAK-9"), "IC-FAMILY-NNN"),
+        (replace(known, code="IC-LEAK-999", mend=" "), "mend is empty"),
+    ):
+        with pytest.raises(ValueError, match=why):
+            register([wrong])
+    assert "IC-LEAK-999" not in CHECKS
+
+
+def test_severities_are_those_of_the_register(cohort, y):
     published = Provenance("x", False, "s", "0", view="as_published")
     planted = cohort.assign(nlr=6.2, albumin_g_dl=y.astype("float64").fillna(0) + 3, pfs_months=400.0)
     found = check_cohort(planted, y, published, (*FEATURES, "crp_mg_l"))
     assert len({f["code"] for f in found}) >= 5
-    assert all(f["severity"] == severity[f["code"]] for f in found)
+    assert all(f["severity"] == CHECKS[f["code"]].severity for f in found)
 
 
 def test_waivers():
@@ -160,8 +175,8 @@ def test_waivers():
     for reason in ("", "  ", None):
         with pytest.raises(ConfigError, match=r"checks\.waive\.IC-LEAK-001 needs a reason"):
             apply_waivers(found, {"IC-LEAK-001": reason})
-    with pytest.raises(ConfigError, match=r"IC-LEAK-003: there is no such check"):
-        apply_waivers(found, {"IC-LEAK-003": "simulated"})
+    with pytest.raises(ConfigError, match=r"IC-LEAK-999: there is no such check"):
+        apply_waivers(found, {"IC-LEAK-999": "simulated"})
 
 
 def test_a_percentage_given_as_fraction_is_an_error(cohort, y):
