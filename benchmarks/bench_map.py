@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from immunocast.cohort.infer import propose_mapping
-from immunocast.cohort.infer.propose import SURE
+from immunocast.cohort.infer.candidate import SURE
 
 _D, _I = {"unit": "days"}, {"inverted": True}
 _P = {"unit": "percent"}

@@ -25,7 +25,8 @@ def compose(words: Sequence[str], mapping: str | None = None) -> DictConfig:
     Parameters
     ----------
     words : at most one file, and any KEY=VALUE, e.g. ["patients.csv"], ["cohort=loris", "endpoint=dcb"].
-    mapping : name of a cohort configuration that maps the file's columns; None for the vocabulary's names.
+    mapping : a cohort configuration that maps the file's columns: its name, or the path of a YAML file (what
+        `immunocast map` writes); None for the vocabulary's names.
 
     Raises
     ------
@@ -42,13 +43,37 @@ def compose(words: Sequence[str], mapping: str | None = None) -> DictConfig:
         raise ConfigError(f"One file at a time: {', '.join(files)}.")
     if files:
         if any(s.split("=", 1)[0] == "cohort" for s in settings):
-            raise ConfigError("Give a file or cohort=NAME, not both; to map a file's columns use --mapping NAME.")
+            raise ConfigError("Give a file or cohort=NAME, not both; to map a file's columns use --mapping.")
         path = Path(files[0]).expanduser().absolute()
         if not path.exists():
             raise NotFoundError(f"There is no file {files[0]}. For a known cohort write cohort={files[0]}.")
-        settings = [f"cohort={mapping or 'csv'}", f"cohort.file='{path}'", *settings]
-    cfg = load_config(settings)
+        if mapping is not None and (mapping.endswith((".yaml", ".yml")) or "/" in mapping):
+            cfg = _with_mapping_file(mapping, path, settings)
+        else:
+            cfg = load_config([f"cohort={mapping or 'csv'}", f"cohort.file='{path}'", *settings])
+    else:
+        cfg = load_config(settings)
     check(cfg)
+    return cfg
+
+
+def _with_mapping_file(mapping: str, path: Path, settings: Sequence[str]) -> DictConfig:
+    """The configuration with a cohort from a YAML file that lies in no configuration folder."""
+    from omegaconf import OmegaConf, open_dict
+    from omegaconf.errors import OmegaConfBaseException
+
+    from immunocast.cohort.mapping_files import TARGET, load_mapping
+    from immunocast.config import conf_dir, load_config
+
+    content = load_mapping(mapping, conf_dir() / "cohort")
+    cfg = load_config(["cohort=csv", *(s for s in settings if not s.lstrip("+~").startswith("cohort."))])
+    try:
+        own = OmegaConf.create({"_target_": TARGET, "_convert_": "all", **content, "file": str(path)})
+        of_cohort = [s.lstrip("+").removeprefix("cohort.") for s in settings if s.lstrip("+").startswith("cohort.")]
+        with open_dict(cfg):
+            cfg.cohort = OmegaConf.merge(own, OmegaConf.from_dotlist(of_cohort))
+    except OmegaConfBaseException as error:
+        raise ConfigError(f"{mapping}: {str(error).splitlines()[0]}") from None
     return cfg
 
 

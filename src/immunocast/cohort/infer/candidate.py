@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
 from immunocast.cohort.infer.profile import Profile
+
+#: A line under the first confidence is marked for a look; under the second it is only suggested.
+SURE, LEAST = 0.8, 0.5
 
 
 @dataclass(frozen=True)
@@ -33,3 +37,9 @@ class Candidate:
 def veto(name: str, seen: Profile, why: str) -> Candidate:
     """A column that its header would place, and its values do not."""
     return Candidate(name, seen.header, 0.0, {}, why)
+
+
+def missing_codes(seen: Profile, more: Iterable[str] = ()) -> dict[str, Any]:
+    """The entry `missing` for the codes that a column holds, and for `more`; {} where there are none."""
+    codes = [*seen.missing, *more]
+    return {"missing": codes} if codes else {}

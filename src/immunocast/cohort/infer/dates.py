@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from immunocast.cohort.infer.candidate import Candidate
-from immunocast.cohort.infer.headers import plain_header
+from immunocast.cohort.infer.header_facts import plain_header
 from immunocast.cohort.infer.profile import Profile
 from immunocast.cohort.units import DAYS_PER_MONTH
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from immunocast.cohort.infer.candidate import Candidate, veto
-from immunocast.cohort.infer.headers import unit_in
+from immunocast.cohort.infer.header_facts import unit_in
 from immunocast.cohort.infer.profile import Profile
 from immunocast.cohort.units import conversion_factor
 from immunocast.cohort.vocabulary import VOCABULARY

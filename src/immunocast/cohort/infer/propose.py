@@ -8,23 +8,20 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pandas as pd
-
-from immunocast.cohort.infer.candidate import Candidate, veto
-from immunocast.cohort.infer.categories import deceased, judge_category, judge_event, judge_text
-from immunocast.cohort.infer.dates import os_from_dates
-from immunocast.cohort.infer.headers import Match, match_header, plain_header, too_late
+from immunocast.cohort.infer.candidate import LEAST, SURE, Candidate, veto
+from immunocast.cohort.infer.categories import judge_category, judge_text
+from immunocast.cohort.infer.events import deceased, judge_event
+from immunocast.cohort.infer.header_facts import plain_header, too_late
+from immunocast.cohort.infer.headers import Match, match_header
+from immunocast.cohort.infer.ids import find_ids
 from immunocast.cohort.infer.numbers import judge_number
+from immunocast.cohort.infer.outcomes import check_answers, rebuild_survival, responses
 from immunocast.cohort.infer.profile import Profile, profile
 from immunocast.cohort.infer.sniff import open_unknown
 from immunocast.cohort.infer.times import TIMES, agree, judge_time
 from immunocast.cohort.mapping_columns import column_of
-from immunocast.cohort.spellings import spelled
 from immunocast.cohort.vocabulary import MEASURED_SUFFIX, VOCABULARY
 
-#: A line under this confidence is marked for a look; under the second one it is only suggested.
-SURE, LEAST = 0.8, 0.5
 _EVENTS = ("pfs_event", "os_event")
 #: One column may feed these together: a drug tells the class and the arm.
 _TOGETHER = {frozenset(("drug_class", "arm")), frozenset(("drug_class", "regimen"))}
@@ -97,10 +94,10 @@ def propose_mapping(path: Path | str, sheet: str | None = None) -> Proposal:
     candidates = [c for s in seen.values() for c in _judge_all(s)]
     candidates = agree(candidates, seen)
     candidates += _judge_events(seen, candidates)
-    candidates = _check_answers(candidates, seen)
-    chosen, ids = _assign(candidates, seen), _ids(seen)
+    candidates = check_answers(candidates, seen)
+    chosen, ids = _assign(candidates, seen), find_ids(seen)
     chosen = {n: c for n, c in chosen.items() if n not in ("patient_id", "person_id")} | ids
-    chosen = _deceased_only(chosen, seen)
+    chosen = rebuild_survival(chosen, seen)
     placed = [_placed(n, c, candidates) for n, c in sorted(chosen.items(), key=_position) if c.confidence >= LEAST]
     notes = [*opened.notes]
     if "patient_id" not in {p.name for p in placed}:
@@ -191,7 +188,7 @@ def _judge_events(seen: Mapping[str, Profile], candidates: Iterable[Candidate]) 
             best[c.name] = c
     outcome: dict[str, Any] = {n: seen[c.header].numbers for n, c in best.items() if n in TIMES}
     if "bor" in best:
-        outcome["bor"] = _responses(seen[best["bor"].header])
+        outcome["bor"] = responses(seen[best["bor"].header])
     found: list[Candidate] = []
     for name in ("os_event", "pfs_event"):  # in this order: who died tells of progression, too
         for s in seen.values():
@@ -207,71 +204,6 @@ def _judge_events(seen: Mapping[str, Profile], candidates: Iterable[Candidate]) 
         if best_death is not None and best_death.confidence >= SURE:
             outcome["dead"] = deceased(best_death, seen[best_death.header])
     return found
-
-
-def _responses(seen: Profile) -> list[str | None]:
-    known = VOCABULARY["bor"].categories
-    return [c.upper() if c.upper() in known else spelled("bor", c) for c in seen.cells]
-
-
-def _check_answers(candidates: list[Candidate], seen: Mapping[str, Profile]) -> list[Candidate]:
-    """A response flag that contradicts the best overall response follows another rule, and is no `responder`."""
-    bors = [c for c in candidates if c.name == "bor" and c.confidence >= LEAST]
-    if not bors:
-        return candidates
-    bor = pd.Series(_responses(seen[max(bors, key=lambda c: c.confidence).header]), dtype=object)
-    truth = bor.map({"CR": 1, "PR": 1, "SD": 0, "PD": 0}).to_numpy("float64")
-    out = []
-    for c in candidates:
-        if c.name == "responder" and c.confidence:
-            cells = seen[c.header].cells
-            coding = c.spec.get("coding") or {"0": 0, "1": 1, "true": 1, "false": 0}
-            flag = np.array([coding.get(x, coding.get(x.casefold(), np.nan)) for x in cells], dtype="float64")
-            both = ~np.isnan(flag) & ~np.isnan(truth)
-            wrong = int((flag[both] != truth[both]).sum())
-            unsaid = int((np.isnan(flag) & ~np.isnan(truth)).sum())
-            if wrong:
-                c = veto(
-                    "responder",
-                    seen[c.header],
-                    f"looks like responder, but contradicts CR/PR against SD/PD for {wrong} patients: another rule",
-                )
-            elif both.any() and unsaid > 0.02 * both.sum():
-                c = veto(
-                    "responder",
-                    seen[c.header],
-                    f"looks like responder, but says nothing for {unsaid} patients with a response: another rule",
-                )
-            elif both.sum() >= 10:
-                c = replace(
-                    c, confidence=max(c.confidence, 0.95), why=f"{c.why}; agrees with the best overall response"
-                )
-        out.append(c)
-    return out
-
-
-def _deceased_only(chosen: dict[str, Candidate], seen: Mapping[str, Profile]) -> dict[str, Candidate]:
-    """Overall survival that is known where the patient died, and nowhere else, is rebuilt from dates if possible."""
-    time, event = chosen.get("os_months"), chosen.get("os_event")
-    if time is None or event is None:
-        rebuilt = os_from_dates(seen) if time is None else None
-        return chosen if rebuilt is None else {**chosen, "os_months": rebuilt}
-    known = ~np.isnan(seen[time.header].numbers)
-    cells = pd.Series(seen[event.header].cells)
-    by_cell = pd.Series(known).groupby(cells).agg(["mean", "size"])
-    big = by_cell[by_cell["size"] >= 5]["mean"]
-    if len(big) >= 2 and big.max() > 0.9 and big.min() < 0.05:
-        doubt = (
-            "given for some values of the event only (the deceased?): without the others, survival cannot be "
-            "estimated; rebuild it from dates"
-        )
-        weak = replace(time, confidence=min(time.confidence, 0.6), doubts=(*time.doubts, doubt))
-        rebuilt = os_from_dates(seen)
-        if rebuilt is not None:
-            said = f"{time.header!r} is given for the deceased only"
-            weak = replace(rebuilt, doubts=(*rebuilt.doubts, said))
-        chosen = {**chosen, "os_months": weak}
-    return chosen
 
 
 # -- choosing -----------------------------------------------------------------------------------------------
@@ -299,52 +231,6 @@ def _assign(candidates: Iterable[Candidate], seen: Mapping[str, Profile]) -> dic
             chosen[c.name] = c
             taken.setdefault(c.header, set()).add(c.name)
     return chosen
-
-
-_ID_RANKS = (
-    r"patient ?(id|no|nr|number|identifier|code)?",
-    r"(pt|participant|subject|u?subj|pid) ?(id|no)?|usubjid|mrn|person ?id|record ?id|pid",
-    r"case ?id|sample ?(id|name|identifier)|shadow id|anonpt id",
-    r"id",
-    r".*\b(patient|subject|sample|case) ?id",
-)
-
-
-def _ids(seen: Mapping[str, Profile]) -> dict[str, Candidate]:
-    """The column with an id for each row; a patient's id that repeats is the person's beside the sample's."""
-    ranked = []
-    for i, s in enumerate(seen.values()):
-        plain = plain_header(s.header)
-        rank = next((r for r, p in enumerate(_ID_RANKS) if re.fullmatch(p, plain)), None)
-        if s.header == "patient_id":
-            rank = -1
-        if rank is not None and s.n:
-            cells = [c for c in s.cells if c]
-            ranked.append((rank, i, s, len(cells) == s.n and len(set(cells)) == s.n, len(set(cells))))
-    ranked.sort(key=lambda r: r[:2])
-    found: dict[str, Candidate] = {}
-    unique = [s for *_, s, complete, _n in ranked if complete]
-    if unique:
-        sure = 0.97 if unique[0].header == "patient_id" or ranked[0][0] <= 2 else 0.85
-        found["patient_id"] = Candidate("patient_id", unique[0].header, sure, {}, "one id for each row")
-        repeated = [s for rank, _, s, complete, n in ranked if not complete and rank <= 2 and n > 0.5 * s.n]
-        if repeated:
-            doubt = ("an id that repeats beside one that does not: the person, and the sample",)
-            found["person_id"] = Candidate("person_id", repeated[0].header, 0.75, {}, "ids, some more than once", doubt)
-    elif ranked:
-        s, n = ranked[0][2], ranked[0][4]
-        doubt = (
-            f"{s.n - n} rows have no id or repeat one: several rows a patient are refused; leave some out by `rows`",
-        )
-        found["patient_id"] = Candidate("patient_id", s.header, 0.6, {}, "an id by its name", doubt)
-    else:
-        for s in seen.values():
-            cells = [c for c in s.cells if c]
-            if len(cells) == s.n and len(set(cells)) == s.n and s.n > 1 and not (s.numeric == 1 and not s.whole):
-                doubt = ("no header says which column holds ids: the first without repetition",)
-                found["patient_id"] = Candidate("patient_id", s.header, 0.55, {}, "no value repeats", doubt)
-                break
-    return found
 
 
 def _position(item: tuple[str, Candidate]) -> int:
@@ -391,7 +277,11 @@ def _unplaced(
     used = {h for p in placed for h in _headers(p)}
     by_name = {p.name: p for p in placed}
     out = [Unplaced(h, "the header is there more than once: rename all but one") for h in sorted(duplicated)]
-    of = {h: sorted((c for c in candidates if c.header == h), key=lambda c: -c.confidence) for h in seen}
+    # of several reasons against a column, what its cells contradict says more than what they are not
+    of = {
+        h: sorted((c for c in candidates if c.header == h), key=lambda c: (-c.confidence, "but holds" in c.why))
+        for h in seen
+    }
     for header, s in seen.items():
         if header in used:
             continue

@@ -85,7 +85,8 @@ def _sniff_text(path: Path, expected: str) -> tuple[dict[str, Any], list[str]]:
         settings["delimiter"] = best
         names = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars"}
         notes.append(f"cells are separated by {names[best]}")
-    header = _first_of_full_width(text.split("\n")[: 4 * _LOOK], best)
+    comments = next((i for i, line in enumerate(text.split("\n")) if not line.startswith("#")), 0)
+    header = _first_of_full_width(text.split("\n")[: 4 * _LOOK], best) if not comments else comments + 1
     if header is not None:
         settings["header_row"] = header
         notes.append(f"the header seems to be in row {header}; the rows above it are not read")

@@ -9,7 +9,7 @@ from itertools import permutations
 import numpy as np
 
 from immunocast.cohort.infer.candidate import Candidate, veto
-from immunocast.cohort.infer.headers import unit_in
+from immunocast.cohort.infer.header_facts import unit_in
 from immunocast.cohort.infer.numbers import cells_of
 from immunocast.cohort.infer.profile import Profile
 from immunocast.cohort.units import DAYS_PER_MONTH

@@ -6,7 +6,8 @@ from typing import Any
 
 import yaml
 
-from immunocast.cohort.infer.propose import SURE, Proposal
+from immunocast.cohort.infer.candidate import SURE
+from immunocast.cohort.infer.propose import Proposal
 
 #: Comments keep to one line each, whatever a header or cell holds.
 _WIDTH = 110
