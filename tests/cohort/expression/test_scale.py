@@ -121,3 +121,9 @@ def test_a_sample_alone_is_never_read_otherwise_than_in_its_file(shape):
         alone = scale(one[None])
         for a, t in zip(alone, together, strict=True):
             assert a in (t, None), "alone, a sample may tell less, never something else"
+
+
+def test_integers_in_some_samples_only_are_no_counts():
+    some = np.vstack([PANEL[:1].round(), PANEL[1:]])
+    assert scale(some) == (None, False)
+    assert scale(some[:1]) == ("counts", False)

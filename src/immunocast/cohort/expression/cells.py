@@ -83,7 +83,9 @@ def _refuse(path: Path, message: str, mend: str, rows: tuple[int, ...] = (), col
 
 
 def _read_text(path: Path, content: bytes) -> Cells:
-    content = content.removeprefix(b"\xef\xbb\xbf").replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    content = content.removeprefix(b"\xef\xbb\xbf")
+    if b"\r" in content:
+        content = content.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
     skipped = 0
     is_gct = content.startswith(b"#1.")
     while content[:1] in (b"#", b"\n") or (is_gct and skipped == 1):  # comments; GCT has its sizes in the second line

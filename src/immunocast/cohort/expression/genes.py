@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from importlib.resources import files
 from typing import Any
 
@@ -77,6 +77,7 @@ def _names() -> dict[str, str]:
     return names
 
 
+@lru_cache(maxsize=1 << 17)  # a file of 20,000 genes asks for each name several times
 def plain(name: str) -> str:
     """A gene's name without what files do to it: case, R's dots, versions, "|" and what follows.
 
@@ -105,6 +106,7 @@ def symbol(name: str, aliases: Mapping[str, str] | None = None) -> str | None:
     return (aliases or {}).get(key) or _names().get(key)
 
 
+@cache
 def known_symbols() -> frozenset[str]:
     """Symbols of all genes that any score needs."""
     return frozenset(_names().values())

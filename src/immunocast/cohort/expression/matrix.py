@@ -142,11 +142,13 @@ class _Builder:
             )
         return plain
 
-    def check_cells(self, columns: list[int], skip: np.ndarray | None = None) -> None:
-        """Refuse cells that are no finite numbers. `skip` masks rows that are not used."""
-        problems = []
+    def check_cells(self, columns: list[int]) -> None:
+        """Refuse cells that are no finite numbers."""
+        problems: list[Problem] = []
+        if not self.cells.odd and not np.isinf(self.cells.numbers).any():
+            return
         for j in columns:
-            odd = [(i, c) for i, c in self.cells.odd.get(j, ()) if skip is None or not skip[i]]
+            odd = list(self.cells.odd.get(j, ()))
             infinite = np.isinf(self.cells.numbers[:, j])
             odd += [(int(i), str(self.cells.numbers[i, j])) for i in np.flatnonzero(infinite)]
             if odd:
@@ -227,7 +229,8 @@ class _GenesInRows(_Builder):
         ]
         if not columns:
             raise self.refuse("no column holds the values of a sample", "Give one column a sample")
-        passed = [cells.headers[j] for j in range(len(cells.headers)) if j not in {gene_column, *columns}]
+        used = {gene_column, *columns}
+        passed = [header for j, header in enumerate(cells.headers) if j not in used]
         if passed:
             self.told.append(f"columns that are no samples are passed over: {', '.join(passed[:5])}")
         samples = self.check_samples([cells.headers[j] for j in columns], None)
@@ -252,7 +255,8 @@ class _SamplesInRows(_Builder):
             and (j in is_gene or h.strip().lower() not in _ANNOTATIONS)
             and (j in is_gene or j not in cells.words)
         ]
-        passed = [headers[j] for j in range(len(headers)) if j not in {id_column, *named}]
+        used = {id_column, *named}
+        passed = [header for j, header in enumerate(headers) if j not in used]
         if passed:
             self.told.append(f"columns of text are passed over: {', '.join(passed[:5])}")
         rows = tuple(int(r) for r in cells.rows)
