@@ -245,3 +245,29 @@ def test_no_folder():
 def test_prefer_samples_needs_columns_and_values(load_study):
     with pytest.raises(ConfigError, match="prefer_samples"):
         load_study({"prefer_samples": [{"column": "SAMPLE_TYPE", "values": "Primary"}]})
+
+
+def matrix(samples):
+    """An expression file of the portal: genes in rows, with Entrez ids."""
+    genes = [("GZMA", 3001), ("PRF1", 5551), *((f"GENE{i}", 90_000 + i) for i in range(60))]
+    lines = ["\t".join(("Hugo_Symbol", "Entrez_Gene_Id", *samples))]
+    lines += ["\t".join((g, str(n), *(str(4.0 + n % 7 + i) for i in range(len(samples))))) for g, n in genes]
+    return "\n".join(lines) + "\n"
+
+
+def test_expression_scores_by_sample(load_study, files):
+    meta = files["meta_mutations.txt"].replace("data_mutations", "data_mrna_seq_tpm")
+    meta = meta.replace("MUTATION_EXTENDED", "MRNA_EXPRESSION").replace("MAF", "CONTINUOUS")
+    block = {"expression": {"file": "data_mrna_seq_tpm.txt", "unit": "TPM", "log": "none", "scores": ["cyt_score"]}}
+    tables = load_study(block, meta_mrna=meta, data_mrna_seq_tpm=matrix(["S4", "S1p", "S1m"]))
+    scores = by_patient(tables)["cyt_score"]
+    expected = ((4 + 3001 % 7 + 1) * (4 + 5551 % 7 + 1)) ** 0.5
+    assert scores["P1"] == pytest.approx(expected, rel=0.01)  # of S1p, the sample that was taken
+    assert scores.drop(["P1", "P4"]).isna().all()
+    assert any("data_mrna_seq_tpm.txt (SHA-256" in note for note in tables.provenance.notes)
+    absent = load_study(block, meta_mrna=meta, data_mrna_seq_tpm=None)
+    assert "cyt_score" not in absent.cohort
+    assert any("expression scores are missing" in m for m in told(absent, "IC-STUDY-001"))
+    pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n"
+    stub = load_study(block, meta_mrna=meta, data_mrna_seq_tpm=pointer)
+    assert "expression scores are missing" in told(stub, "IC-STUDY-002")[0]
