@@ -88,9 +88,9 @@ def find_links(cohort: pd.DataFrame, **settings: Any) -> Linkage:
     -----
     Record linkage after Fellegi and Sunter (1969), with weights that depend on the value (Winkler). The score of a
     pair is the sum of log2 likelihood ratios of its fields; prior odds and score give the posterior probability.
-    The prior starts at `matches` over all pairs of the run. P(score >= t | two persons) <= 2^-t where the fields of
-    strangers are independent, so cohorts without a common patient give at most `matches` x (1 - posterior) /
-    posterior false links a run. Where scores show an overlap, the prior of that pair of cohorts is raised to what
+    The prior starts at `matches` over all pairs of the two cohorts. P(score >= t | two persons) <= 2^-t where the
+    fields of strangers are independent, so two cohorts without a common patient give at most `matches` x
+    (1 - posterior) / posterior false links in expectation: one in a hundred. Where scores show an overlap, the prior of that pair of cohorts is raised to what
     they show (expectation-maximisation, likelihood ratios held fixed), and the threshold falls with it.
 
     The absence of a link proves nothing: patients with few fields, or common values in them, cannot be told apart.
@@ -105,15 +105,14 @@ def _find(cohort: pd.DataFrame, chosen: LinkageSettings, *, across: bool) -> Lin
     cuts = {(a, b): chosen.posterior for a, b in combinations(rows, 2)} if across else {}
     if chosen.inside is not None:
         cuts |= {(a, a): chosen.inside for a in rows if len(rows[a]) > 1}
-    size = {k: _n_pairs(rows, *k) for k in cuts}
-    total = {inside: sum(n for (a, b), n in size.items() if (a == b) == inside) for inside in (False, True)}
     frames, blocks = [], []
     for (a, b), cut in cuts.items():
         # duplicates inside a cohort are rarer: somebody gave each patient an id there
-        prior = chosen.matches * (0.1 if a == b else 1.0) / total[a == b]
+        n_pairs = _n_pairs(rows, a, b)
+        prior = min(chosen.matches * (0.1 if a == b else 1.0) / n_pairs, 0.5)
         frame, n_scored, prior = _match(parts, rows[a], rows[b], prior, cut, chosen)
         frames.append(frame.assign(inside=a == b))
-        blocks.append((a, b, size[a, b], n_scored, prior * size[a, b], np.log2(cut / (1 - cut) / prior)))
+        blocks.append((a, b, n_pairs, n_scored, prior * n_pairs, np.log2(cut / (1 - cut) / prior)))
     pairs = _in_order(pd.concat(frames, ignore_index=True), cohort) if frames else pd.DataFrame({"score": []})
     persons = Persons(cohort["person_id"], cohort_ids)
     pairs = pairs.assign(why=_decide(pairs, persons))
