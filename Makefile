@@ -59,6 +59,10 @@ reproduce-loris: setup ## Reproduce the published LORIS results on the public da
 bench: setup ## Measure the bootstrap against scikit-learn in a loop
 	$(BIN)/python benchmarks/bench_bootstrap.py $(ARGS)
 
+.PHONY: bench-links
+bench-links: setup ## Plant duplicates with noise: precision, recall and time of the linkage
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/bench_links.py $(ARGS)
+
 ##@ Work on the code
 
 .PHONY: test-all
@@ -85,6 +89,10 @@ format: setup ## Format the code and mend what ruff can mend
 .PHONY: params
 params: setup ## Write params.yaml anew from conf/
 	$(BIN)/python scripts/write_params.py $(ARGS)
+
+.PHONY: dictionary
+dictionary: setup ## Write docs/data-dictionary.md anew from the schemas
+	$(BIN)/python scripts/write_data_dictionary.py $(ARGS)
 
 # Without the set-up, which a broken lock would stop.
 .PHONY: lock

@@ -133,27 +133,31 @@ def judged(pairs: pd.DataFrame) -> tuple[int, int]:
     return right, len(pairs) - right
 
 
-def row(label: str, ours: np.ndarray, key: np.ndarray, n: int) -> str:
-    """A line of the table: true links of those planted, false links, precision."""
+def row(label: str, ours: np.ndarray, reported: np.ndarray, key: np.ndarray, n: int) -> str:
+    """A line of the table: true links of those planted, false links, precision; reported pairs, true and false."""
     cells = []
     for right, wrong in (ours, key):
         precision = f"{right / (right + wrong):.3f}" if right + wrong else "none"
         cells.append(f"{right} of {n} ({right / n:.3f}) | {wrong} | {precision}")
-    return f"| {label} | " + " | ".join(cells) + " |"
+    return f"| {label} | {cells[0]} | {reported[0]} + {reported[1]} | {cells[1]} |"
 
 
 def detection(title: str, cohorts: list[pd.DataFrame], n_copies: int) -> None:
     """Print precision and recall at each noise level, summed over cohorts."""
     print(f"\n{title}\n")
-    print("| noise | scored: found (recall) | false | precision | fixed key: found (recall) | false | precision |")
-    print("|---|---|---|---|---|---|---|")
+    print(
+        "| noise | scored: linked (recall) | false | precision | reported: true + false "
+        "| fixed key: linked (recall) | false | precision |"
+    )
+    print("|---|---|---|---|---|---|---|---|")
     for noise in LEVELS:
-        total = np.zeros((2, 2), dtype=int)
+        total = np.zeros((3, 2), dtype=int)
         for seed, cohort in enumerate(cohorts):
             both = planted(cohort, n_copies, noise, np.random.default_rng(seed))
-            links = find_links(both).links[["patient_id", "linked_patient_id"]]
-            total += np.array([judged(links), judged(fixed_key(both))])
-        print(row(noise.label, total[0], total[1], n_copies * len(cohorts)), flush=True)
+            found = find_links(both)
+            links, unsure = (f[["patient_id", "linked_patient_id"]] for f in (found.links, found.uncertain))
+            total += np.array([judged(links), judged(unsure), judged(fixed_key(both))])
+        print(row(noise.label, *total, n_copies * len(cohorts)), flush=True)
 
 
 def halves(cohort: pd.DataFrame, seed: int) -> pd.DataFrame:
@@ -163,18 +167,18 @@ def halves(cohort: pd.DataFrame, seed: int) -> pd.DataFrame:
 
 
 def timing(sizes: list[int]) -> None:
-    """Print seconds by cohort size."""
+    """Print CPU seconds by cohort size (one thread; other processes on the machine do not count)."""
     print("\nTwo synthetic cohorts, 1 % of the first planted in the second with the fourth noise\n")
-    print("| patients | pairs | compared | s | peak MiB | found | false | fixed key, s | found | false |")
+    print("| patients | pairs | compared | CPU s | peak MiB | found | false | fixed key, CPU s | found | false |")
     print("|---|---|---|---|---|---|---|---|---|---|")
     for n in sizes:
         cohort = SyntheticCohort(n_patients=2 * n, n_cohorts=2, seed=7).load().cohort
         both = planted(cohort, n // 100, LEVELS[3], np.random.default_rng(0))
-        start = time.perf_counter()
+        start = time.process_time()
         found = find_links(both, inside=None)
-        middle = time.perf_counter()
+        middle = time.process_time()
         key = fixed_key(both)
-        end = time.perf_counter()
+        end = time.process_time()
         right, wrong = judged(found.links[["patient_id", "linked_patient_id"]])
         block = found.blocks.iloc[0]
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

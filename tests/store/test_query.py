@@ -5,7 +5,7 @@ import pytest
 
 from immunocast.cohort.synthetic import SyntheticCohort
 from immunocast.errors import ConfigError, NotFoundError
-from immunocast.store.query import describe, run_sql
+from immunocast.store.query import describe, meaning, run_sql
 from immunocast.store.runfolder import RunFolder
 
 
@@ -136,7 +136,10 @@ def test_mistakes_are_answered_with_help(run):
 def test_describe(run):
     assert describe(run)[["table", "rows"]].to_numpy().tolist() == [["cohort", 60], ["metrics", 0]]
     columns = describe(run, "cohort").set_index("column")
-    assert columns.loc["nlr", "meaning"] == "NLR"
+    assert columns.loc["nlr", "meaning"].startswith("Neutrophil-to-lymphocyte ratio")
+    assert columns.loc["albumin_g_dl", "meaning"] == "Albumin in serum. Unit: g/dL."
+    assert meaning("cohort", "nlr_measured").startswith("0 where whoever published")
+    assert meaning("shap", "nlr") == "SHAP value of NLR"
     assert (columns["meaning"] != "").all()
     assert (describe(run, "metrics")["meaning"] != "").all()
     with pytest.raises(NotFoundError, match="no table 'x'"):

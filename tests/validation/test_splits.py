@@ -5,7 +5,10 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import connected_components
 
+from immunocast.cohort.linkage.persons import Persons
 from immunocast.errors import ConfigError
 from immunocast.validation.splits import LeaveOneCohortOut, RepeatedStratifiedKFold, TrainTest, fold_key
 
@@ -44,6 +47,32 @@ def test_no_person_is_on_both_sides(rows):
                 assert sorted(tested) == list(range(len(y))), "everybody is tested once a repeat"
         if scheme.name == "train_test":
             assert np.array_equal(scheme.final_train(cohort), splits[0].train)
+
+
+links = st.lists(st.tuples(st.integers(0, 89), st.integers(0, 89)), max_size=60)
+
+
+@settings(max_examples=25, deadline=None)
+@given(pairs=links, seed=st.integers(0, 99))
+def test_whoever_is_linked_over_any_chain_is_on_one_side(pairs, seed):
+    """Links as the linkage makes them, over three cohorts and through third patients: no path crosses a split."""
+    cohort = table(["A"] * 30 + ["B"] * 30 + ["C"] * 30)
+    persons = Persons(cohort["person_id"], cohort["cohort_id"])
+    joined = [(i, j) for i, j in pairs if persons.add(i, j) == "linked"]
+    cohort = cohort.assign(person_id=pd.Series(persons.ids(), dtype="str"))
+    y = (np.random.default_rng(seed).random(90) < 0.4).astype(int)
+    _, component = connected_components(
+        coo_matrix((np.ones(len(joined)), tuple(np.array(joined, dtype=int).reshape(-1, 2).T)), shape=(90, 90)), False
+    )
+    for scheme in (LeaveOneCohortOut(), TrainTest(["A", "B"], ["C"]), RepeatedStratifiedKFold(4, 2, seed=seed)):
+        splits = list(scheme.split(cohort, y))
+        for split in splits:
+            assert not set(component[split.train]) & set(component[split.test])
+            candidates = split.n_linked_out + len(split.train) + len(split.test)
+            assert candidates == 90, "whoever is left out of training is counted"
+            assert len(split.train) >= 1
+        if scheme.name == "leave_one_cohort_out":
+            assert sorted(np.concatenate([s.test for s in splits])) == list(range(90))
 
 
 def test_loco_leaves_the_whole_cohort_and_its_linked_persons_out():

@@ -84,14 +84,42 @@ def _pandera_column(column: Column) -> pa.Column:
     if column.categories:
         checks.append(pa.Check.isin(list(column.categories)))
     required = column.role == "key"
-    return pa.Column(DTYPES[column.kind], checks, nullable=not required, required=required)
+    return pa.Column(
+        DTYPES[column.kind],
+        checks,
+        nullable=not required,
+        required=required,
+        title=column.label,
+        description=column.description,
+        metadata={
+            "unit": column.unit,
+            "low": column.low,
+            "high": column.high,
+            "categories": column.categories,
+            "source": column.source,
+            "role": column.role,
+            "block": column.block,
+            "label": column.label,
+            "kind": column.kind,
+        },
+    )
 
+
+MEASURED_FLAG = "0 where whoever published the file imputed the value (it is missing here), 1 where it was measured."
 
 #: Keys are required, all else optional; columns outside the vocabulary are refused, measured-flags apart.
 COHORT_SCHEMA = pa.DataFrameSchema(
     {
         **{name: _pandera_column(column) for name, column in VOCABULARY.items()},
-        rf"^.+{MEASURED_SUFFIX}$": pa.Column("Int64", pa.Check.isin([0, 1]), nullable=True, required=False, regex=True),
+        rf"^.+{MEASURED_SUFFIX}$": pa.Column(
+            "Int64",
+            pa.Check.isin([0, 1]),
+            nullable=True,
+            required=False,
+            regex=True,
+            title="Measured-flag",
+            description=MEASURED_FLAG,
+        ),
     },
     unique=["patient_id"],
     strict=True,

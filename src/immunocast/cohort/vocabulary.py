@@ -5,8 +5,10 @@ A column that is not listed here does not enter a cohort table; a reader maps so
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
+
+from immunocast.cohort.meanings import MEANINGS
 
 Kind = Literal["number", "integer", "binary", "category", "text"]
 Role = Literal["key", "design", "feature", "outcome"]
@@ -193,7 +195,18 @@ _COLUMNS = (
     Column("irae_onset_days", "number", "outcome", "Onset of the irAE", unit="days", low=0, high=8000),
 )
 
-VOCABULARY: dict[str, Column] = {c.name: c for c in _COLUMNS}
+
+def _told(column: Column) -> Column:
+    """The column with its entry of `meanings`, unless it tells itself."""
+    if column.name not in MEANINGS:
+        return column
+    meaning = MEANINGS[column.name]
+    return replace(
+        column, description=column.description or meaning.description, source=column.source or meaning.source
+    )
+
+
+VOCABULARY: dict[str, Column] = {c.name: _told(c) for c in _COLUMNS}
 FEATURES: tuple[str, ...] = tuple(c.name for c in _COLUMNS if c.role == "feature")
 OUTCOMES: tuple[str, ...] = tuple(c.name for c in _COLUMNS if c.role == "outcome")
 

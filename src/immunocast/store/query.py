@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -63,8 +64,6 @@ def describe(run: RunFolder, table: str | None = None) -> pd.DataFrame:
     """Tables of a run (name, rows, what a row is), or the columns of one (name, type, meaning)."""
     import pyarrow.parquet as pq
 
-    from immunocast.cohort.vocabulary import VOCABULARY, label
-
     if table is None:
         rows = [
             (t.name, pq.read_metadata(run.table_path(t.name)).num_rows, t.row_is)
@@ -74,8 +73,17 @@ def describe(run: RunFolder, table: str | None = None) -> pd.DataFrame:
         return pd.DataFrame(rows, columns=["table", "rows", "a row is"])
     run.table(table)  # raises the clear message for an unknown or absent table
     schema = pq.read_schema(run.table_path(table))
-    meaning = TABLES[table].columns
-    rows = [
-        (f.name, str(f.type), meaning.get(f.name) or (label(f.name) if f.name in VOCABULARY else "")) for f in schema
-    ]
+    rows = [(f.name, str(f.type), meaning(table, f.name)) for f in schema]
     return pd.DataFrame(rows, columns=["column", "type", "meaning"])
+
+
+def meaning(table: str, column: str) -> str:
+    """What a column of a table says, with the unit of a cohort's value; "" for columns that nobody described."""
+    described = TABLES[table].schema.columns
+    found = described.get(column) or next(
+        (c for c in described.values() if c.regex and re.search(str(c.name), column)), None
+    )
+    if found is None:
+        return ""
+    unit = (found.metadata or {}).get("unit")
+    return f"{found.description or ''} Unit: {unit}." if unit else found.description or ""

@@ -12,7 +12,7 @@ import pandas as pd
 import pandera.pandas as pa
 
 from immunocast.cohort.table import COHORT_SCHEMA
-from immunocast.cohort.vocabulary import FEATURES
+from immunocast.cohort.vocabulary import FEATURES, label
 
 _TEXT, _FLOAT, _INT, _BOOL = "str", "float64", "int64", "bool"
 
@@ -37,7 +37,11 @@ def _table(
     unique: list[str] | None = None,
 ) -> Table:
     schema = pa.DataFrameSchema(
-        {c: pa.Column(dtype, nullable=nullable) for c, (dtype, nullable, _) in columns.items()} | (extra or {}),
+        {
+            c: pa.Column(dtype, nullable=nullable, description=meaning)
+            for c, (dtype, nullable, meaning) in columns.items()
+        }
+        | (extra or {}),
         strict=True,
         coerce=True,
         unique=unique,
@@ -236,7 +240,10 @@ SHAP = _table(
         "output": (_FLOAT, False, "the model's output on output_scale"),
     },
     sort_by=("model", "scheme", "repeat", "fold", "patient_id"),
-    extra={name: pa.Column(_FLOAT, nullable=True, required=False) for name in FEATURES},
+    extra={
+        name: pa.Column(_FLOAT, nullable=True, required=False, description=f"SHAP value of {label(name)}")
+        for name in FEATURES
+    },
     unique=["patient_id", "model", "scheme", "repeat"],
 )
 

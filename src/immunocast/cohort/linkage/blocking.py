@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from immunocast.cohort.linkage.evidence import Comparable
+from immunocast.cohort.linkage.evidence import CLOSER, Comparable
 
 #: Fields that keys are made of, at most; strides through them; fields of one key; candidates a patient and key.
 MOST_ENTRIES = 20
@@ -71,12 +71,17 @@ def _entries(parts: Sequence[Comparable], left: np.ndarray, right: np.ndarray) -
         if min(k.mean() for k in known) < COVERAGE:
             continue
         rows = np.concatenate([side[k] for side, k in zip((left, right), known, strict=True)])
-        near = -np.log2(np.maximum(part.u_near[rows].mean(), 1e-12))
-        exact = -np.log2(np.maximum(part.u_exact[rows].mean(), 1e-12))
-        if near >= 0.5:
-            entries.append(_Entry(part.name, part.scaled, near))
-        if part.field.exact and exact >= near + 2:
-            entries.append(_Entry(part.name, part.value / part.field.exact, exact))
+        told = 0.0
+        for share, scaled in (
+            (part.u_near, part.scaled),
+            (part.u_close, part.scaled / CLOSER if part.field.close else None),
+            (part.u_exact, part.value / part.field.exact if part.field.exact else None),
+        ):
+            bits = float(-np.log2(np.maximum(share[rows].mean(), 1e-12)))
+            # a narrower rung is another field to make keys of, where it tells much more
+            if scaled is not None and bits >= (told + 2 if told else 0.5):
+                entries.append(_Entry(part.name, scaled, bits))
+                told = bits
     entries.sort(key=lambda e: (-e.bits, e.name))
     return entries[:MOST_ENTRIES]
 

@@ -9,7 +9,7 @@ in a cohort of NSCLC weigh nothing, and a rare value weighs much. A missing valu
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -31,7 +31,9 @@ _COARSE = {
 }
 #: Values that say nothing.
 _NOTHING = {"tumor_type": ("Other",), "bor": ("NE",)}
-AGREE, NEAR, DISAGREE, UNKNOWN = 2, 1, 0, -1
+AGREE, CLOSE, NEAR, DISAGREE, UNKNOWN = 3, 2, 1, 0, -1
+#: What is close, as a share of what is near.
+CLOSER = 0.2
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,7 @@ class Comparable:
     name, field : column and how it is compared.
     value : (n,) numbers, or codes of categories that lie 10 apart; NaN where unknown.
     scaled : (n,) on a scale where a distance of 1 is the limit of "near".
-    u_exact, u_near : (n,) share of strangers who agree with this patient's value; NaN where unknown.
+    u_exact, u_close, u_near : (n,) share of strangers who agree with this patient's value; NaN where unknown.
     u_mean : the same at the near level for a patient drawn at random.
     """
 
@@ -52,6 +54,7 @@ class Comparable:
     value: np.ndarray
     scaled: np.ndarray
     u_exact: np.ndarray
+    u_close: np.ndarray
     u_near: np.ndarray
     u_mean: float
 
@@ -83,8 +86,9 @@ def comparable(cohort: pd.DataFrame, fields: Mapping[str, Field]) -> list[Compar
         width = max(field.exact, _resolution(value) / 2) if smooth else field.exact
         among = populations if name == "tumor_type" else [*populations, by_type]
         u_exact = _chance(value, width, among, smooth)
-        u_near = np.fmax(_chance(scaled, 1.0, among, smooth), u_exact)
-        out.append(Comparable(name, field, value, scaled, u_exact, u_near, float(np.nanmean(u_near))))
+        u_close = np.fmax(_chance(scaled, CLOSER, among, smooth), u_exact) if field.close else u_exact
+        u_near = np.fmax(_chance(scaled, 1.0, among, smooth), u_close)
+        out.append(Comparable(name, field, value, scaled, u_exact, u_close, u_near, float(np.nanmean(u_near))))
     return out
 
 
@@ -166,7 +170,7 @@ def _share_within(value: np.ndarray, width: float, smooth: bool) -> np.ndarray:
 
 
 def levels(part: Comparable, left: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """Agreement of pairs of patients in a field: AGREE, NEAR, DISAGREE or UNKNOWN.
+    """Agreement of pairs of patients in a field: AGREE, CLOSE, NEAR, DISAGREE or UNKNOWN.
 
     Parameters
     ----------
@@ -176,8 +180,11 @@ def levels(part: Comparable, left: np.ndarray, right: np.ndarray) -> np.ndarray:
     a, b = part.value[left], part.value[right]
     with np.errstate(invalid="ignore"):
         exact = np.abs(a - b) <= part.field.exact + 1e-9 * (1 + np.abs(a))
-        near = np.abs(part.scaled[left] - part.scaled[right]) <= 1 + 1e-9
-    level = np.where(exact, AGREE, np.where(near, NEAR, DISAGREE)).astype(np.int8)
+        apart = np.abs(part.scaled[left] - part.scaled[right])
+    level = np.where(apart <= 1 + 1e-9, NEAR, DISAGREE).astype(np.int8)
+    if part.field.close:
+        level[apart <= CLOSER + 1e-9] = CLOSE
+    level[exact] = AGREE
     level[np.isnan(a) | np.isnan(b)] = UNKNOWN
     if part.field.inexact == 0:
         level[level == NEAR] = DISAGREE
@@ -195,6 +202,7 @@ def weights(part: Comparable, level: np.ndarray, left: np.ndarray, right: np.nda
     """
     field, tiny = part.field, 1e-12
     u_exact = np.fmax(part.u_exact[left], part.u_exact[right])
+    u_close = np.fmax(part.u_close[left], part.u_close[right])
     u_near = np.fmax(part.u_near[left], part.u_near[right])
     # agreement is never evidence against, disagreement never evidence for
     disagree = min(float(np.log2(field.error / max(1 - part.u_mean, 0.01))), 0.0)
@@ -202,10 +210,11 @@ def weights(part: Comparable, level: np.ndarray, left: np.ndarray, right: np.nda
     with np.errstate(invalid="ignore"):
         agree = np.log2(field.m_exact / np.maximum(u_exact, tiny))
         out = np.where(level == AGREE, np.clip(agree, 0.0, MOST_BITS), out)
-        if field.inexact:
-            # strangers who are near, not exact; at least half of those near, since both shares are estimates
-            close = np.log2(field.inexact / np.maximum(np.maximum(u_near - u_exact, u_near / 2), tiny))
-            out = np.where(level == NEAR, np.clip(close, disagree, MOST_BITS), out)
+        # strangers on this rung, not a closer one; at least half of those within it, since shares are estimates
+        for rung, m, u, closer in ((CLOSE, field.close, u_close, u_exact), (NEAR, field.inexact, u_near, u_close)):
+            if m:
+                bits = np.log2(m / np.maximum(np.maximum(u - closer, u / 2), tiny))
+                out = np.where(level == rung, np.clip(bits, disagree, MOST_BITS), out)
     return out
 
 
@@ -229,3 +238,34 @@ def score(parts: list[Comparable], left: np.ndarray, right: np.ndarray) -> np.nd
     for low, high in best.values():
         total += low + high
     return total
+
+
+def fit_rungs(
+    parts: list[Comparable], left: np.ndarray, right: np.ndarray, probability: np.ndarray, pseudo: float = 4.0
+) -> list[Comparable]:
+    """Split the agreement of each field over equal, close and near as probable pairs show it.
+
+    One pair of files prints the same number, another one rounds it or divides by another panel size: that is learnt
+    from the pairs themselves. The share that disagrees stays as stated, so no field can be learnt away.
+
+    Parameters
+    ----------
+    parts : fields.
+    left, right : (k,) positions of patients who probably are one person.
+    probability : (k,) that they are.
+    pseudo : weight of the stated shares, in pairs.
+    """
+    out = []
+    for part in parts:
+        field, level = part.field, levels(part, left, right)
+        agreement = 1 - field.error
+        rungs = {AGREE: field.m_exact, CLOSE: field.close, NEAR: field.inexact}
+        seen = {rung: float(probability[level == rung].sum()) for rung in rungs}
+        total = pseudo + sum(seen.values())
+        share = {rung: agreement * (pseudo * m / agreement + seen[rung]) / total for rung, m in rungs.items()}
+        used = [rung for rung, m in rungs.items() if m]
+        if len(used) < 2:
+            out.append(part)
+            continue
+        out.append(replace(part, field=replace(field, close=share[CLOSE], inexact=share[NEAR])))
+    return out

@@ -19,7 +19,9 @@ class Field:
     error : share of persons whose two records disagree (another date, another read, a typing error), 0-1.
     exact : largest absolute difference that still is the same number, rounding included; 0 for categories.
     near, ratio : two numbers are near where they differ by at most about `near` + `ratio` x the smaller one.
-    inexact : share of persons whose two records are near, not exact.
+    close : share of persons whose two records are close: within a fifth of what is near, and not exact (another
+        rounding, a count divided by another panel size).
+    inexact : share of persons whose two records are near, and not close.
     group : fields of a group tell much the same thing, so only the strongest agreement and the strongest
         disagreement of a group count.
     """
@@ -28,17 +30,18 @@ class Field:
     exact: float = 0.0
     near: float = 0.0
     ratio: float = 0.0
+    close: float = 0.0
     inexact: float = 0.0
     group: str = ""
 
     @property
     def m_exact(self) -> float:
         """Share of persons whose two records are equal."""
-        return 1 - self.error - self.inexact
+        return 1 - self.error - self.close - self.inexact
 
 
 def _score(group: str, exact: float = 5e-4, near: float = 0.05) -> Field:
-    return Field(error=0.3, exact=exact, near=near, ratio=0.05, inexact=0.3, group=group)
+    return Field(error=0.3, exact=exact, near=near, ratio=0.05, close=0.2, inexact=0.1, group=group)
 
 
 # Error rates are judgements, on the cautious side. Where the overlap of the LORIS sheets shows the rate, it stood
@@ -52,15 +55,15 @@ FIELDS: dict[str, Field] = {
     "treatment_start_year": Field(error=0.01, exact=0.25, near=1.0, inexact=0.05),
     "ancestry": Field(error=0.1),
     "site_id": Field(error=0.1),
-    "tmb_mut_mb": Field(error=0.1, exact=0.06, near=0.1, ratio=0.25, inexact=0.15, group="burden"),
-    "mutation_count": Field(error=0.1, exact=0.25, near=1.0, ratio=0.25, inexact=0.15, group="burden"),
-    "neoantigen_mut_mb": Field(error=0.3, exact=5e-3, near=0.1, ratio=0.25, inexact=0.2, group="burden"),
+    "tmb_mut_mb": Field(error=0.1, exact=0.06, near=0.1, ratio=0.25, close=0.25, inexact=0.1, group="burden"),
+    "mutation_count": Field(error=0.1, exact=0.25, near=1.0, ratio=0.25, close=0.15, inexact=0.1, group="burden"),
+    "neoantigen_mut_mb": Field(error=0.3, exact=5e-3, near=0.1, ratio=0.25, close=0.2, inexact=0.1, group="burden"),
     "btmb_count": Field(error=0.2, exact=0.25, near=1.0, ratio=0.1, inexact=0.1),
-    "msaf": Field(error=0.2, exact=5e-5, near=5e-3, ratio=0.1, inexact=0.1),
-    "fcna": Field(error=0.1, exact=6e-5, near=5e-3, ratio=0.05, inexact=0.15),
+    "msaf": Field(error=0.2, exact=5e-5, near=5e-3, ratio=0.1, close=0.1, inexact=0.05),
+    "fcna": Field(error=0.1, exact=6e-5, near=5e-3, ratio=0.05, close=0.1, inexact=0.25),
     "hed": Field(error=0.05, exact=5e-3, near=0.05, inexact=0.05),
-    "clonal_fraction": Field(error=0.2, exact=5e-4, near=0.02, inexact=0.2),
-    "tumor_purity": Field(error=0.2, exact=5e-4, near=0.02, inexact=0.2),
+    "clonal_fraction": Field(error=0.2, exact=5e-4, near=0.02, close=0.1, inexact=0.1),
+    "tumor_purity": Field(error=0.2, exact=5e-4, near=0.02, close=0.1, inexact=0.1),
     "msi_status": Field(error=0.03),
     "hla_loh": Field(error=0.05),
     "ap_loss": Field(error=0.05),
@@ -72,6 +75,7 @@ FIELDS: dict[str, Field] = {
     "pdl1_cps": Field(error=0.12, exact=0.5, near=10.0, inexact=0.25, group="pdl1"),
     "pdl1_ic": Field(error=0.2, group="pdl1"),
     "pdl1_tc": Field(error=0.2, group="pdl1"),
+    "pdl1_tc_ic": Field(error=0.2, group="pdl1"),
     "gep_score": _score("expression"),
     "cyt_score": _score("expression"),
     "ifng_score": _score("expression"),
@@ -80,16 +84,16 @@ FIELDS: dict[str, Field] = {
     "exhaustion_score": _score("expression"),
     "immune_phenotype": Field(error=0.2, group="expression"),
     # blood counts: NLR, dNLR, PLR and SII are quotients of the same cells
-    "nlr": Field(error=0.4, exact=0.02, near=0.2, ratio=0.1, inexact=0.2, group="counts"),
-    "dnlr": Field(error=0.4, exact=0.02, near=0.2, ratio=0.1, inexact=0.2, group="counts"),
-    "plr": Field(error=0.4, exact=0.5, near=5.0, ratio=0.1, inexact=0.2, group="counts"),
-    "sii": Field(error=0.4, exact=0.5, near=10.0, ratio=0.1, inexact=0.2, group="counts"),
-    "neutrophils_10e9_l": Field(error=0.4, exact=0.02, near=0.2, ratio=0.1, inexact=0.2, group="counts"),
-    "lymphocytes_10e9_l": Field(error=0.4, exact=0.02, near=0.2, ratio=0.1, inexact=0.2, group="counts"),
-    "leukocytes_10e9_l": Field(error=0.4, exact=0.02, near=0.2, ratio=0.1, inexact=0.2, group="counts"),
+    "nlr": Field(error=0.4, exact=0.02, near=0.2, ratio=0.1, close=0.1, inexact=0.15, group="counts"),
+    "dnlr": Field(error=0.4, exact=0.02, near=0.2, ratio=0.1, close=0.1, inexact=0.15, group="counts"),
+    "plr": Field(error=0.4, exact=0.5, near=5.0, ratio=0.1, close=0.1, inexact=0.15, group="counts"),
+    "sii": Field(error=0.4, exact=0.5, near=10.0, ratio=0.1, close=0.1, inexact=0.15, group="counts"),
+    "neutrophils_10e9_l": Field(error=0.4, exact=0.02, near=0.2, ratio=0.1, close=0.1, inexact=0.15, group="counts"),
+    "lymphocytes_10e9_l": Field(error=0.4, exact=0.02, near=0.2, ratio=0.1, close=0.1, inexact=0.15, group="counts"),
+    "leukocytes_10e9_l": Field(error=0.4, exact=0.02, near=0.2, ratio=0.1, close=0.1, inexact=0.15, group="counts"),
     "albumin_g_dl": Field(error=0.15, exact=0.06, near=0.3, inexact=0.15),
     "hemoglobin_g_dl": Field(error=0.2, exact=0.06, near=0.5, inexact=0.2),
-    "platelets_10e9_l": Field(error=0.25, exact=0.5, near=5.0, ratio=0.1, inexact=0.2),
+    "platelets_10e9_l": Field(error=0.25, exact=0.5, near=5.0, ratio=0.1, close=0.05, inexact=0.15),
     "ldh_uln": Field(error=0.3, exact=5e-3, near=0.1, ratio=0.1, inexact=0.2),
     "crp_mg_l": Field(error=0.4, exact=0.06, near=1.0, ratio=0.1, inexact=0.2),
     **{
@@ -113,9 +117,9 @@ FIELDS: dict[str, Field] = {
     "dcb": Field(error=0.07, group="response"),
     "depth_pct": Field(error=0.2, exact=0.06, near=5.0, inexact=0.2, group="response"),
     # PFS is OS where death came first: one group
-    "pfs_months": Field(error=0.35, exact=0.06, near=0.5, ratio=0.05, inexact=0.25, group="time"),
+    "pfs_months": Field(error=0.35, exact=0.06, near=0.5, ratio=0.05, close=0.25, inexact=0.15, group="time"),
     "pfs_event": Field(error=0.05, group="time"),
-    "os_months": Field(error=0.35, exact=0.06, near=0.5, ratio=0.05, inexact=0.25, group="time"),
+    "os_months": Field(error=0.35, exact=0.06, near=0.5, ratio=0.05, close=0.25, inexact=0.15, group="time"),
     "os_event": Field(error=0.15, group="time"),
     "irae_grade": Field(error=0.15, exact=0.25, near=1.0, inexact=0.1),
 }
@@ -151,12 +155,10 @@ def choose_fields(changes: Mapping[str, Mapping[str, Any] | None] | None) -> dic
             if key not in known:
                 raise ConfigError(f"linkage.fields.{name}.{key}: unknown; known are {', '.join(known)}.")
         try:
-            numbers = {key: float(value) for key, value in change.items() if key != "group"}
+            values: dict[str, Any] = {k: str(v or "") if k == "group" else float(v) for k, v in change.items()}
         except (TypeError, ValueError):
             raise ConfigError(f"linkage.fields.{name}: {dict(change)} holds something that is no number.") from None
-        fields[name] = replace(fields.get(name, Field(error=0.2)), **numbers)
-        if "group" in change:
-            fields[name] = replace(fields[name], group=str(change["group"] or ""))
+        fields[name] = replace(fields.get(name, Field(error=0.2)), **values)
         _check(name, fields[name])
     if not fields:
         raise ConfigError("linkage.fields leaves no field to compare; linkage=null switches the linkage off.")
@@ -164,10 +166,10 @@ def choose_fields(changes: Mapping[str, Mapping[str, Any] | None] | None) -> dic
 
 
 def _check(name: str, field: Field) -> None:
-    if not (0 < field.error < 1 and 0 <= field.inexact < 1 and field.m_exact > 0):
+    if not (0 < field.error < 1 and 0 <= field.inexact < 1 and 0 <= field.close < 1 and field.m_exact > 0):
         raise ConfigError(
-            f"linkage.fields.{name}: error ({field.error:g}) must lie between 0 and 1, and error and inexact "
-            f"({field.inexact:g}) together below 1."
+            f"linkage.fields.{name}: error ({field.error:g}) must lie between 0 and 1, and error, close "
+            f"({field.close:g}) and inexact ({field.inexact:g}) together below 1."
         )
     for key in ("exact", "near", "ratio"):
         value = getattr(field, key)
