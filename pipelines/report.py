@@ -19,7 +19,8 @@ from immunocast.store.runfolder import RunFolder
 def new_run_id(cfg: DictConfig, now: datetime) -> str:
     """Time first, so that run ids sort; the configuration's digest last, so that sweeps do not collide."""
     digest = hashlib.sha256(frozen_yaml(cfg).encode()).hexdigest()[:6]
-    name = cfg.cohort.get("name") or Path(str(cfg.cohort.get("file"))).stem
+    members = "+".join(cfg.cohort.get("members") or {})
+    name = cfg.cohort.get("name") or members or Path(str(cfg.cohort.get("file"))).stem
     safe = re.sub(r"[^A-Za-z0-9_.]+", "_", name)
     return f"{now:%Y%m%dT%H%M%S}{now.microsecond // 1000:03d}Z-{safe}-{digest}"
 

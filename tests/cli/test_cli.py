@@ -157,7 +157,7 @@ def test_a_file_without_any_input_of_the_model_is_refused(command, tmp_path):
 def test_unknown_mapping_lists_the_known_ones(command, new_patients):
     done = command("score", new_patients[1], "--mapping", "lorsi")
     assert done.returncode == 2
-    assert "csv, loris" in done.stderr
+    assert "liu2019, loris" in done.stderr
 
 
 def test_scores_never_overwrite_the_patients(command, new_patients):

@@ -244,3 +244,11 @@ def test_patients_of_msk_mind_are_those_of_vanguri(data_dir):
     ).cohort
     persons = cohort.groupby("cohort_id")["person_id"].agg(set)
     assert len(persons["Vanguri_NSCLC"] & persons["msk_mind"]) >= 243
+
+
+@pytest.mark.parametrize("pair", ["imvigor210,blca_iatlas_imvigor210_2017", "liu2019,mel_dfci_2019"])
+def test_the_same_patients_in_two_layouts_are_the_same_persons(data_dir, pair):
+    cfg = load_config([f"cohort=[{pair}]", f"paths.data={data_dir}"])
+    cohort = build(cfg.cohort, "cohort").load().cohort
+    first, second = cohort.groupby("cohort_id", sort=False)["person_id"].agg(set)
+    assert first == second

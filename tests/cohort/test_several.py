@@ -69,11 +69,24 @@ def test_equal_patient_ids_of_two_files_stay_two_people():
     assert any("'riaz'" in note for note in tables.provenance.notes)
 
 
-def test_shared_person_ids_are_left_alone_on_request():
-    members = {"a": Ready(["1", "2"], "a", persons=["K1", "K2"]), "b": Ready(["3"], "b", persons=["K1"])}
-    assert SeveralCohorts(members).load().cohort["person_id"].tolist() == ["a-K1", "a-K2", "b-K1"]
-    shared = SeveralCohorts(members, shared_person_ids=True).load()
-    assert shared.cohort["person_id"].tolist() == ["K1", "K2", "K1"]
+def test_person_ids_of_one_register_are_one_person_and_others_stay_apart():
+    a, b = Ready(["1", "2"], "a", persons=["K1", "K2"]), Ready(["3"], "b", persons=["K1"])
+    c = Ready(["4"], "c", persons=["K1"])
+    assert SeveralCohorts({"a": a, "b": b}).load().cohort["person_id"].tolist() == ["a-K1", "a-K2", "b-K1"]
+    for shared in (True, [["a", "b", "elsewhere"]]):
+        together = SeveralCohorts({"a": a, "b": b}, shared_person_ids=shared).load().cohort
+        assert together["person_id"].tolist() == ["K1", "K2", "K1"]
+    # a third file with the same id has its own people, and the register stays one
+    three = SeveralCohorts({"a": a, "c": c, "b": b}, shared_person_ids=[["a", "b"]]).load().cohort
+    assert three["person_id"].tolist() == ["a-K1", "a-K2", "c-K1", "a-K1"]
+
+
+def test_registers_with_a_slip_are_refused():
+    members = {name: Ready([name], name) for name in "abc"}
+    with pytest.raises(ConfigError, match="'b' in two lists"):
+        SeveralCohorts(members, shared_person_ids=[["a", "b"], ["c", "b"]])
+    with pytest.raises(ConfigError, match="list of lists"):
+        SeveralCohorts(members, shared_person_ids=["a", "b"])
 
 
 def test_a_value_without_a_flag_was_measured():

@@ -185,7 +185,7 @@ def test_mappings_by_name_and_by_path(tmp_path):
     own = tmp_path / "own.yaml"
     own.write_text("columns: {patient_id: ID, nlr: NLR}\n")
     assert load_mapping(own, CONF) == {"columns": {"patient_id": "ID", "nlr": "NLR"}}
-    with pytest.raises(NotFoundError, match=r"no mapping 'lris'. Did you mean 'loris'\?.*csv, loris"):
+    with pytest.raises(NotFoundError, match=r"no mapping 'lris'. Did you mean 'loris'\?.*liu2019, loris"):
         load_mapping("lris", CONF)
 
 

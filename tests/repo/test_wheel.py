@@ -46,4 +46,6 @@ def test_an_installed_command_scores_with_a_shipped_mapping(installed, small_run
     assert done.returncode == 0, done.stderr
     assert "5 scored" in done.stdout
     unknown = _python(installed, tmp_path, "score", "new.csv", "--mapping", "no", "--runs-dir", small_run.path.parent)
-    assert "csv, loris" in unknown.stderr
+    assert "liu2019, loris" in unknown.stderr
+    listed = _python(installed, tmp_path, "cohorts", "list", "--format", "csv")
+    assert "imvigor210,347,Bladder" in listed.stdout

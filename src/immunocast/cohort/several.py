@@ -7,9 +7,9 @@ stated rule and noted:
 - `cohort_id`: unique over all members, else an error. A cohort is the unit that is left out and compared.
 - `patient_id`: where an id of a member is also one of another's, every id of both members gets the member's name
   before it ("riaz2017-Pt1"): within a member either all ids are the source's, or none.
-- `person_id`: treated likewise, because "Pt1" of two files are two people. Members whose person ids come from one
-  register are loaded with `shared_person_ids: true`; ids are then left alone. Patients who are in two members
-  under two ids are found afterwards by the linkage, which sees the whole table.
+- `person_id`: treated likewise, because "Pt1" of two files are two people; except for members that are known to take
+  their ids from one register (`shared_person_ids`), where the same id is the same person. Patients who are in two
+  members under two ids are found afterwards by the linkage, which sees the whole table.
 """
 
 from __future__ import annotations
@@ -22,8 +22,6 @@ import pandas as pd
 
 from immunocast.cohort.table import CohortTables, Provenance, stack_cohorts, to_cohort_table
 from immunocast.errors import ConfigError
-
-_IDS = ("patient_id", "person_id")
 
 
 class Reader(Protocol):
@@ -41,22 +39,28 @@ class SeveralCohorts:
     ----------
     members : name of a cohort configuration -> its reader, in the order of the table.
     name : what the whole is called; the members' names with "+" between them by default.
-    shared_person_ids : the members' person ids come from one register: the same id is the same person. Else ids
-        that occur in two members are kept apart.
+    shared_person_ids : lists of members whose person ids come from one register: within a list the same id is the
+        same person. True for all members. Names that are no members are passed over.
 
     Raises
     ------
     ConfigError
-        Where a member is no reader.
+        Where a member is no reader, or is in two lists.
     """
 
-    def __init__(self, members: Mapping[str, Reader], name: str | None = None, shared_person_ids: bool = False):
+    def __init__(
+        self,
+        members: Mapping[str, Reader],
+        name: str | None = None,
+        shared_person_ids: bool | Sequence[Sequence[str]] = (),
+    ):
         for member, reader in members.items():
             if not callable(getattr(reader, "load", None)):
                 raise ConfigError(f"cohort.members.{member} is no cohort: it has no `_target_` of a reader.")
         self.members = members
         self.name = name
         self.shared_person_ids = shared_person_ids
+        self._register = self._registers()
 
     def load(self) -> CohortTables:
         """Read every member and stack them.
@@ -79,18 +83,18 @@ class SeveralCohorts:
         loaded = {name: reader.load() for name, reader in self.members.items()}
         _refuse_mixture(loaded)
         _refuse_shared_cohorts(loaded)
-        renamed = self._renamed(loaded)
-        frames = [_with_prefix(t.cohort, name, renamed[name]) for name, t in loaded.items()]
+        prefixes = self._prefixes(loaded)
+        frames = [_with_prefix(t.cohort, prefixes[name]) for name, t in loaded.items()]
         notes = [
-            f"{', '.join(sorted(loaded[name].cohort['cohort_id'].unique()))}: every {column} begins with {name!r}, "
+            f"{', '.join(sorted(loaded[name].cohort['cohort_id'].unique()))}: every {column} begins with {prefix!r}, "
             "because another cohort that was loaded has the same ids"
-            for name, columns in renamed.items()
-            for column in columns
+            for name, columns in prefixes.items()
+            for column, prefix in columns.items()
         ]
         return CohortTables(
             to_cohort_table(stack_cohorts(frames)),
             _provenance(self.name or "+".join(loaded), loaded, notes),
-            truth=_truth(loaded, renamed),
+            truth=_truth(loaded, prefixes),
             truth_features=_truth_features(list(loaded.values())),
             checks=[dict(row) for t in loaded.values() for row in t.checks],
             waive={cohort: dict(w) for t in loaded.values() for cohort, w in t.waive.items()},
@@ -98,25 +102,38 @@ class SeveralCohorts:
             sources={cohort: dict(s) for t in loaded.values() for cohort, s in t.sources.items()},
         )
 
-    def _renamed(self, loaded: Mapping[str, CohortTables]) -> dict[str, list[str]]:
-        """The id columns of each member that get its name, because a value is also another member's."""
-        renamed: dict[str, list[str]] = {name: [] for name in loaded}
-        for column in _IDS:
-            if column == "person_id" and self.shared_person_ids:
-                continue
+    def _registers(self) -> dict[str, str]:
+        """Member -> what tells its person ids from others' of the same spelling: its list's first member, or itself."""
+        told = self.shared_person_ids
+        lists = [list(self.members)] if told is True else [] if told is False else told
+        if isinstance(lists, str) or any(isinstance(names, str) for names in lists):
+            raise ConfigError("cohort.shared_person_ids is a list of lists, e.g. [[clinic_a, clinic_b]], or true.")
+        register = {name: name for name in self.members}
+        for names in lists:
+            there = [name for name in names if name in self.members]
+            for name in there:
+                if register[name] != name:
+                    raise ConfigError(f"cohort.shared_person_ids has {name!r} in two lists. Write one list of all.")
+                register[name] = there[0]
+        return register
+
+    def _prefixes(self, loaded: Mapping[str, CohortTables]) -> dict[str, dict[str, str]]:
+        """Member -> {id column: prefix}, where one of its ids is also another's."""
+        prefixes: dict[str, dict[str, str]] = {name: {} for name in loaded}
+        for column, names in (("patient_id", {name: name for name in loaded}), ("person_id", self._register)):
             owners: dict[str, set[str]] = {}
             for name, tables in loaded.items():
                 for value in tables.cohort[column].unique():
-                    owners.setdefault(value, set()).add(name)
-            colliding = {name for names in owners.values() if len(names) > 1 for name in names}
+                    owners.setdefault(value, set()).add(names[name])
+            colliding = set().union(*(o for o in owners.values() if len(o) > 1))
             for name in loaded:
-                if name in colliding:
-                    renamed[name].append(column)
-        return renamed
+                if names[name] in colliding:
+                    prefixes[name][column] = names[name]
+        return prefixes
 
 
-def _with_prefix(cohort: pd.DataFrame, name: str, columns: Sequence[str]) -> pd.DataFrame:
-    return cohort.assign(**{c: (f"{name}-" + cohort[c]).astype("str") for c in columns})
+def _with_prefix(table: pd.DataFrame, prefixes: Mapping[str, str]) -> pd.DataFrame:
+    return table.assign(**{c: (f"{p}-" + table[c]).astype("str") for c, p in prefixes.items() if c in table})
 
 
 def _refuse_mixture(loaded: Mapping[str, CohortTables]) -> None:
@@ -158,14 +175,13 @@ def _provenance(name: str, loaded: Mapping[str, CohortTables], notes: Sequence[s
     )
 
 
-def _truth(loaded: Mapping[str, CohortTables], renamed: Mapping[str, Sequence[str]]) -> pd.DataFrame | None:
+def _truth(loaded: Mapping[str, CohortTables], prefixes: Mapping[str, Mapping[str, str]]) -> pd.DataFrame | None:
     """The truth of simulated members, ids renamed as in the cohort table."""
     parts = []
     for name, tables in loaded.items():
         if tables.truth is None:
             return None
-        columns = [c for c in renamed[name] if c in tables.truth]
-        parts.append(_with_prefix(tables.truth, name, columns))
+        parts.append(_with_prefix(tables.truth, prefixes[name]))
     return pd.concat(parts, ignore_index=True)
 
 

@@ -9,7 +9,7 @@ in a cohort of NSCLC weigh nothing, and a rare value weighs much. A missing valu
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -238,3 +238,34 @@ def score(parts: list[Comparable], left: np.ndarray, right: np.ndarray) -> np.nd
     for low, high in best.values():
         total += low + high
     return total
+
+
+def fit_rungs(
+    parts: list[Comparable], left: np.ndarray, right: np.ndarray, probability: np.ndarray, pseudo: float = 4.0
+) -> list[Comparable]:
+    """Split the agreement of each field over equal, close and near as probable pairs show it.
+
+    One pair of files prints the same number, another one rounds it or divides by another panel size: that is learnt
+    from the pairs themselves. The share that disagrees stays as stated, so no field can be learnt away.
+
+    Parameters
+    ----------
+    parts : fields.
+    left, right : (k,) positions of patients who probably are one person.
+    probability : (k,) that they are.
+    pseudo : weight of the stated shares, in pairs.
+    """
+    out = []
+    for part in parts:
+        field, level = part.field, levels(part, left, right)
+        agreement = 1 - field.error
+        rungs = {AGREE: field.m_exact, CLOSE: field.close, NEAR: field.inexact}
+        seen = {rung: float(probability[level == rung].sum()) for rung in rungs}
+        total = pseudo + sum(seen.values())
+        share = {rung: agreement * (pseudo * m / agreement + seen[rung]) / total for rung, m in rungs.items()}
+        used = [rung for rung, m in rungs.items() if m]
+        if len(used) < 2:
+            out.append(part)
+            continue
+        out.append(replace(part, field=replace(field, close=share[CLOSE], inexact=share[NEAR])))
+    return out

@@ -18,6 +18,7 @@ from immunocast.cohort.linkage.evidence import (
     NEAR,
     Comparable,
     comparable,
+    fit_rungs,
     levels,
     score,
     weights,
@@ -27,6 +28,9 @@ from immunocast.cohort.linkage.persons import Persons, assign
 from immunocast.cohort.linkage.settings import LinkageSettings, linkage_settings
 
 _CHUNK = 200_000
+#: Bits by which a score can rise once the files' own roundings are learnt; rounds of learning at most.
+_MOST_LEARNT = 6.0
+_ROUNDS = 5
 LINK_COLUMNS = (
     "patient_id",
     "cohort_id",
@@ -84,9 +88,9 @@ def find_links(cohort: pd.DataFrame, **settings: Any) -> Linkage:
     -----
     Record linkage after Fellegi and Sunter (1969), with weights that depend on the value (Winkler). The score of a
     pair is the sum of log2 likelihood ratios of its fields; prior odds and score give the posterior probability.
-    The prior starts at `matches` over all pairs of the run. P(score >= t | two persons) <= 2^-t where the fields of
-    strangers are independent, so cohorts without a common patient give at most `matches` x (1 - posterior) /
-    posterior false links a run. Where scores show an overlap, the prior of that pair of cohorts is raised to what
+    The prior starts at `matches` over all pairs of the two cohorts. P(score >= t | two persons) <= 2^-t where the
+    fields of strangers are independent, so two cohorts without a common patient give at most `matches` x
+    (1 - posterior) / posterior false links in expectation: one in a hundred. Where scores show an overlap, the prior of that pair of cohorts is raised to what
     they show (expectation-maximisation, likelihood ratios held fixed), and the threshold falls with it.
 
     The absence of a link proves nothing: patients with few fields, or common values in them, cannot be told apart.
@@ -101,15 +105,14 @@ def _find(cohort: pd.DataFrame, chosen: LinkageSettings, *, across: bool) -> Lin
     cuts = {(a, b): chosen.posterior for a, b in combinations(rows, 2)} if across else {}
     if chosen.inside is not None:
         cuts |= {(a, a): chosen.inside for a in rows if len(rows[a]) > 1}
-    size = {k: _n_pairs(rows, *k) for k in cuts}
-    total = {inside: sum(n for (a, b), n in size.items() if (a == b) == inside) for inside in (False, True)}
     frames, blocks = [], []
     for (a, b), cut in cuts.items():
         # duplicates inside a cohort are rarer: somebody gave each patient an id there
-        prior = chosen.matches * (0.1 if a == b else 1.0) / total[a == b]
+        n_pairs = _n_pairs(rows, a, b)
+        prior = min(chosen.matches * (0.1 if a == b else 1.0) / n_pairs, 0.5)
         frame, n_scored, prior = _match(parts, rows[a], rows[b], prior, cut, chosen)
         frames.append(frame.assign(inside=a == b))
-        blocks.append((a, b, size[a, b], n_scored, prior * size[a, b], np.log2(cut / (1 - cut) / prior)))
+        blocks.append((a, b, n_pairs, n_scored, prior * n_pairs, np.log2(cut / (1 - cut) / prior)))
     pairs = _in_order(pd.concat(frames, ignore_index=True), cohort) if frames else pd.DataFrame({"score": []})
     persons = Persons(cohort["person_id"], cohort_ids)
     pairs = pairs.assign(why=_decide(pairs, persons))
@@ -146,41 +149,63 @@ def _match(
 ) -> tuple[pd.DataFrame, int, float]:
     """Pairs of two cohorts, or inside one, that are linked or worth a report; how many were scored; the prior."""
     i, j = candidates(parts, left, right)
-    decisive = [p for p in parts if p.name in chosen.decisive]
-    others = [p for p in parts if p.name not in chosen.decisive]
     # whatever the data say, no more than the whole smaller cohort is in the other: below this no pair matters
     floor = np.log2(max(len(left), len(right)) * chosen.review / (1 - chosen.review))
     kept = []
     for start in range(0, len(i), _CHUNK):
-        a, b = i[start : start + _CHUNK], j[start : start + _CHUNK]
-        bits = score(others, a, b)
-        conflict = np.full(len(a), "", dtype=object)
-        for part in decisive:
-            level = levels(part, a, b)
-            bits += np.where(level == DISAGREE, 0.0, weights(part, level, a, b))
-            conflict[(level == DISAGREE) & (conflict == "")] = f"conflict in {part.name}"
-        keep = bits >= floor
-        kept.append(pd.DataFrame({"left": a[keep], "right": b[keep], "score": bits[keep], "conflict": conflict[keep]}))
-    pairs = pd.concat(kept, ignore_index=True) if kept else pd.DataFrame(columns=["left", "right", "score", "conflict"])
-    free = pairs["conflict"] == ""
+        chunk = _scored(parts, chosen, i[start : start + _CHUNK], j[start : start + _CHUNK])
+        kept.append(chunk[chunk["score"] >= floor - _MOST_LEARNT])
+    if not kept:
+        kept = [_scored(parts, chosen, i, j)]
+    pairs = pd.concat(kept, ignore_index=True)
     n_pairs = len(left) * (len(left) - 1) // 2 if left is right else len(left) * len(right)
-    prior = _prior_by_scores(pairs[free], prior, n_pairs)
-    odds = np.exp2(np.minimum(pairs["score"].to_numpy(dtype=float), 300.0)) * prior
-    pairs = pairs.assign(posterior=odds / (1 + odds))
+    free = (pairs["conflict"] == "").to_numpy()
+    given, fitted = prior, list(parts)
+    for _ in range(_ROUNDS):
+        best = _best(pairs[free])
+        before, prior = prior, _prior_by_scores(best, given, n_pairs)
+        probability = _posterior(best["score"], prior)
+        likely = best[probability > 0.5]
+        if likely.empty or abs(prior - before) <= 1e-3 * prior:
+            break
+        sides = (likely["left"].to_numpy(), likely["right"].to_numpy())
+        fitted = fit_rungs(list(parts), *sides, probability[probability > 0.5])
+        pairs = _scored(fitted, chosen, pairs["left"].to_numpy(), pairs["right"].to_numpy())
+    pairs = pairs.assign(posterior=_posterior(pairs["score"], prior))
     pairs = pairs.assign(sure=free & (pairs["posterior"] >= cut))
     # with a conflict, a pair is reported where it would be linked without that field
     return pairs[pairs["posterior"] >= np.where(free, chosen.review, cut)], len(i), prior
 
 
-def _prior_by_scores(pairs: pd.DataFrame, prior: float, n_pairs: int) -> float:
-    """Share of all pairs that are one person, from their scores; never below the prior that was given."""
+def _scored(parts: Sequence[Comparable], chosen: LinkageSettings, left: np.ndarray, right: np.ndarray) -> pd.DataFrame:
+    """Pairs with their scores; a conflict in a decisive field is told and left out of the score."""
+    bits = score([p for p in parts if p.name not in chosen.decisive], left, right)
+    conflict = np.full(len(left), "", dtype=object)
+    for part in (p for p in parts if p.name in chosen.decisive):
+        level = levels(part, left, right)
+        bits += np.where(level == DISAGREE, 0.0, weights(part, level, left, right))
+        conflict[(level == DISAGREE) & (conflict == "")] = f"conflict in {part.name}"
+    return pd.DataFrame({"left": left, "right": right, "score": bits, "conflict": conflict})
+
+
+def _posterior(bits: pd.Series, prior: float) -> np.ndarray:
+    """Probability that the two of each pair are one person."""
+    odds = np.exp2(np.minimum(bits.to_numpy(dtype=float), 300.0)) * prior
+    return odds / (1 + odds)
+
+
+def _best(pairs: pd.DataFrame) -> pd.DataFrame:
+    """Pairs without a better one of the same patient."""
     best = pairs.sort_values("score", ascending=False, kind="stable")
-    best = best[~best["left"].duplicated() & ~best["right"].duplicated()]
-    ratio = np.exp2(np.minimum(best["score"].to_numpy(dtype=float), 300.0))
-    now = prior
+    return best[~best["left"].duplicated() & ~best["right"].duplicated()]
+
+
+def _prior_by_scores(best: pd.DataFrame, given: float, n_pairs: int) -> float:
+    """Share of all pairs that are one person, from the scores; never below the prior that was given."""
+    now = given
     for _ in range(100):
-        posterior = ratio * now / (1 + ratio * now)
-        before, now = now, max(prior, float(posterior[posterior > 0.5].sum()) / n_pairs)
+        posterior = _posterior(best["score"], now)
+        before, now = now, max(given, float(posterior[posterior > 0.5].sum()) / n_pairs)
         if abs(now - before) <= 1e-6 * now:
             break
     return now

@@ -19,8 +19,9 @@ class LinkageSettings:
     Attributes
     ----------
     posterior : probability that two patients of different cohorts are one person, from which they are linked.
-    matches : pairs of one person that a run is expected to hold before the data speak; the prior probability of a
-        pair is this number over that of all pairs, until the scores of two cohorts show that they overlap.
+    matches : persons whom two cohorts are expected to have in common before the data speak (inside a cohort a tenth
+        of it are twice in it); the prior probability of a pair is this number over that of their pairs, until the
+        scores show that the two overlap.
     inside : posterior for pairs inside a cohort; None takes ids inside a cohort at their word.
     review : posterior from which a pair that is not linked is reported.
     decisive : fields in which a conflict forbids a link; the pair is reported instead.
