@@ -423,6 +423,13 @@ def test_fields_are_settings(strangers, in_a):
     assert without.links["score"].mean() < find_links(cohort).links["score"].mean() - 10
 
 
+def test_fields_are_changed_on_the_command_line(strangers):
+    overrides = ["+linkage.fields.pfs_months.error=0.5", "+linkage.fields.bor=null", "linkage.decisive=[]"]
+    linkage = frozen(load_config(overrides))["linkage"]
+    assert linkage["fields"] == {"pfs_months": {"error": 0.5}, "bor": None}
+    assert find_links(strangers.head(50), **linkage).links.empty
+
+
 # --- real patients
 
 
