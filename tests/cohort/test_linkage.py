@@ -470,7 +470,7 @@ def test_with_sex_flipped_in_one_sheet_nobody_is_linked(loris):
     flipped = cohort["sex"].mask(here, cohort["sex"].map({"male": "female", "female": "male"}))
     found = find_links(cohort.assign(sex=flipped), **linkage)
     assert len(found.links) == 0
-    assert {f["code"] for f in check_links(found)} == {"IC-LINK-003"}
+    assert "IC-LINK-003" in {f["code"] for f in check_links(found)}
 
 
 def test_with_every_field_permuted_nobody_is_linked(loris):
