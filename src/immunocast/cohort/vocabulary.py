@@ -86,7 +86,14 @@ _COLUMNS = (
     Column("biopsy_timing", "category", "design", "Sample taken", categories=("pre", "on")),
     Column("histology", "text", "design", "Histology"),
     # scores of different forms are different scales: "gep_score=rank_panel; cyt_score=geometric_mean"
-    Column("expression_forms", "text", "design", "Form of each expression score"),
+    Column(
+        "expression_forms",
+        "text",
+        "design",
+        "Form of each expression score",
+        description="How each expression score of the patient was computed; scores of two forms are two scales.",
+        source="immunocast, docs/expression.md",
+    ),
     # PD-L1
     _feature("pdl1_tps", "number", "pdl1", "PD-L1 TPS", unit="%", low=0, high=100),
     _feature("pdl1_cps", "number", "pdl1", "PD-L1 CPS", low=0, high=100),
