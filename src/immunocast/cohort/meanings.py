@@ -46,10 +46,6 @@ MEANINGS: dict[str, Meaning] = {
     ),
     "biopsy_timing": Meaning("Whether tissue or blood was taken before the treatment (pre) or during it (on)."),
     "histology": Meaning("Histological subtype in the source's own words."),
-    "expression_forms": Meaning(
-        "Which form of each expression score the patient has, e.g. gep_score=rank_panel; scores of different forms "
-        "are different scales."
-    ),
     # PD-L1
     "pdl1_tps": Meaning(
         "Tumour proportion score: share of viable tumour cells with membranous PD-L1 stain. Cut-offs in use: 1 % "

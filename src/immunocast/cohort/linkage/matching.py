@@ -90,8 +90,9 @@ def find_links(cohort: pd.DataFrame, **settings: Any) -> Linkage:
     pair is the sum of log2 likelihood ratios of its fields; prior odds and score give the posterior probability.
     The prior starts at `matches` over all pairs of the two cohorts. P(score >= t | two persons) <= 2^-t where the
     fields of strangers are independent, so two cohorts without a common patient give at most `matches` x
-    (1 - posterior) / posterior false links in expectation: one in a hundred. Where scores show an overlap, the prior of that pair of cohorts is raised to what
-    they show (expectation-maximisation, likelihood ratios held fixed), and the threshold falls with it.
+    (1 - posterior) / posterior false links in expectation: one in a hundred. Where scores show an overlap, the
+    prior of that pair of cohorts is raised to what they show (expectation-maximisation, also over how the two
+    files round), and the threshold falls with it.
 
     The absence of a link proves nothing: patients with few fields, or common values in them, cannot be told apart.
     """
