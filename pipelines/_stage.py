@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import NoReturn
 
 import hydra
 from omegaconf import DictConfig
@@ -17,6 +18,7 @@ from rich.markup import escape
 
 from immunocast.config import check, conf_dir
 from immunocast.errors import ImmunocastError
+from immunocast.overrides import expand_cohorts
 from immunocast.store.runfolder import RunFolder
 
 console = Console(stderr=True, highlight=False)
@@ -36,8 +38,7 @@ def entry(task: Callable[[DictConfig], object]) -> None:
             check(cfg)
             task(cfg)
         except ImmunocastError as error:
-            console.print(f"[bold red]{type(error).__name__}[/]: {escape(str(error))}", soft_wrap=True)
-            sys.exit(error.exit_code)
+            _stop(error)
         except OSError as error:
             if error.filename is None:
                 raise
@@ -51,4 +52,13 @@ def entry(task: Callable[[DictConfig], object]) -> None:
             console.print("[bold red]Interrupted.[/] What was unfinished is thrown away.")
             sys.exit(130)
 
+    try:
+        sys.argv[1:] = expand_cohorts(sys.argv[1:], conf_dir())
+    except ImmunocastError as error:
+        _stop(error)
     main()
+
+
+def _stop(error: ImmunocastError) -> NoReturn:
+    console.print(f"[bold red]{type(error).__name__}[/]: {escape(str(error))}", soft_wrap=True)
+    sys.exit(error.exit_code)

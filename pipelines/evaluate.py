@@ -11,24 +11,26 @@ from immunocast.validation.evaluate import evaluate
 
 def run(cfg: DictConfig, work: RunFolder) -> None:
     frozen_cfg = frozen(cfg)
-    settings = frozen_cfg["evaluation"]
+    settings, about = frozen_cfg["evaluation"], work.manifest()
+    # models that say nothing about this endpoint were left out before training
+    references = [name for name in settings["references"] if name.split("+")[0] not in about.get("left_out_models", {})]
     result = evaluate(
         work.table("predictions"),
-        references=settings["references"],
+        references=references,
         thresholds=settings["thresholds"],
         n_resamples=settings["n_resamples"],
         min_events=settings["min_events"],
         seed=cfg.seed,
         engine=build(cfg.engine, "engine"),
     )
-    found = check_performance(result.metrics, work.manifest()["provenance"]["synthetic"])
+    found = check_performance(result.metrics, about["provenance"]["synthetic"])
     checks = to_checks_table(apply_waivers(found, frozen_cfg["checks"]["waive"]))
     for name in ("metrics", "comparisons", "curves"):
         work.write_table(name, getattr(result, name))
     work.write_table("model_checks", checks)
     work.write_meta(
         "evaluate",
-        reference_model=settings["references"][0] if settings["references"] else None,
+        reference_model=references[0] if references else None,
         headline_model=settings["headline_model"],
         thresholds=settings["thresholds"],
         n_resamples=settings["n_resamples"],

@@ -1,4 +1,4 @@
-"""Load: read a cohort, link persons, check the data. Writes the tables cohort, checks and truth."""
+"""Load: read a cohort, link persons, check the data. Writes the tables cohort, checks, truth and truth_features."""
 
 from dataclasses import asdict
 
@@ -8,30 +8,32 @@ from omegaconf import DictConfig
 from _stage import stage
 from immunocast.cohort.loading import prepare_cohort
 from immunocast.cohort.quality import raise_on_errors
-from immunocast.config import build, build_models, frozen
+from immunocast.config import build, build_models, endpoint_of, frozen
 from immunocast.store.runfolder import RunFolder
 
 
 def run(cfg: DictConfig, work: RunFolder) -> None:
-    settings = frozen(cfg)
+    settings, endpoint = frozen(cfg), endpoint_of(cfg)
     inputs = {name: None for model in build_models(cfg).values() for name in model.spec.inputs}
     tables = build(cfg.cohort, "cohort").load()
     prepared = prepare_cohort(
         tables,
-        endpoint=cfg.endpoint,
+        endpoint=endpoint,
         features=list(inputs),
         linkage=settings["linkage"],
         waive=settings["checks"]["waive"],
     )
     work.write_table("cohort", prepared.cohort)
     work.write_table("checks", prepared.checks)
-    work.write_table("truth", pd.DataFrame() if tables.truth is None else tables.truth)
+    for name, frame in (("truth", tables.truth), ("truth_features", tables.truth_features)):
+        work.write_table(name, pd.DataFrame() if frame is None else frame)
     work.write_meta(
         "load",
         provenance=asdict(tables.provenance),
         flow=prepared.flow,
         n_linked=prepared.n_linked,
-        endpoint=cfg.endpoint,
+        endpoint=endpoint.name,
+        endpoint_settings=endpoint.to_dict(),
         seed=cfg.seed,
     )
     raise_on_errors(prepared.checks)

@@ -5,8 +5,8 @@ import shutil
 from omegaconf import DictConfig
 
 from _stage import stage
-from immunocast.cohort.outcomes import make_labels
-from immunocast.config import build, build_models
+from immunocast.cohort.outcomes import require_labels
+from immunocast.config import build, build_oriented, endpoint_of
 from immunocast.models.bundle import save_bundle
 from immunocast.store.runfolder import RunFolder
 from immunocast.tracking.records import flat_params
@@ -14,13 +14,16 @@ from immunocast.validation.cross_predict import cross_predict
 
 
 def run(cfg: DictConfig, work: RunFolder) -> None:
-    cohort, models, scheme = work.table("cohort"), build_models(cfg), build(cfg.validation, "validation")
+    cohort, oriented, scheme = work.table("cohort"), build_oriented(cfg), build(cfg.validation, "validation")
+    models, endpoint = oriented.models, endpoint_of(cfg)
+    labels = endpoint.label(cohort)
+    require_labels(labels, endpoint)
     result = cross_predict(
         cohort,
-        make_labels(cohort, cfg.endpoint).y,
+        labels.y,
         models,
         scheme,
-        endpoint=cfg.endpoint,
+        endpoint=endpoint.name,
         engine=build(cfg.engine, "engine"),
     )
     shutil.rmtree(work.path / "bundles", ignore_errors=True)
@@ -30,6 +33,8 @@ def run(cfg: DictConfig, work: RunFolder) -> None:
     work.write_meta(
         "train",
         scheme=scheme.name,
+        left_out_models=oriented.left_out,
+        model_notes=list(oriented.notes),
         n_linked_out={s.key: s.n_linked_out for s in result.splits},
         models={
             n: {"spec": m.spec.to_dict(), "label": m.spec.label or n, "params": flat_params(m)}

@@ -1,6 +1,7 @@
 """Fixtures that many tests share: where the real cohorts lie, and one small finished run."""
 
 import os
+import socket
 import sys
 from pathlib import Path
 
@@ -12,6 +13,19 @@ ROOT = Path(__file__).parents[1]
 # set before anything imports mlflow: nothing that tests run reports home
 os.environ.update(MLFLOW_DISABLE_TELEMETRY="true", DO_NOT_TRACK="true")
 mpl.use("Agg")
+
+
+@pytest.fixture(autouse=True)
+def only_loopback(monkeypatch):
+    """No test may reach another machine."""
+    connect = socket.socket.connect
+
+    def guarded(self, address):
+        if self.family in (socket.AF_INET, socket.AF_INET6) and address[0] not in ("127.0.0.1", "::1"):
+            raise AssertionError(f"a test tried to reach {address}")
+        return connect(self, address)
+
+    monkeypatch.setattr(socket.socket, "connect", guarded)
 
 
 @pytest.fixture(scope="session")

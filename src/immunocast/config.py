@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 from hydra import compose, initialize_config_dir
@@ -17,7 +17,12 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from immunocast.cohort.outcomes import ENDPOINTS, Endpoint, make_endpoint
 from immunocast.errors import ConfigError, ImmunocastError
+from immunocast.overrides import expand_cohorts
+
+if TYPE_CHECKING:
+    from immunocast.models.orientation import Oriented
 
 
 def conf_dir() -> Path:
@@ -53,7 +58,6 @@ class ExplainSettings:
 class Settings:
     """Types of what is not instantiated: a wrong type or an unknown key is refused before anything runs."""
 
-    endpoint: str = "response"
     seed: int = 0
     evaluation: EvaluationSettings = field(default_factory=EvaluationSettings)
     explain: ExplainSettings = field(default_factory=ExplainSettings)
@@ -71,7 +75,7 @@ def check(cfg: DictConfig) -> None:
         missing = sorted(OmegaConf.missing_keys(cfg))
         if missing:
             raise ConfigError(f"These settings have no value yet: {', '.join(missing)}. Give them as KEY=VALUE.")
-        for key in Settings.__dataclass_fields__:
+        for key in ("endpoint", *Settings.__dataclass_fields__):
             if key not in cfg:
                 raise ConfigError(f"The configuration lacks {key!r}.")
         for key in ("evaluation.references", "evaluation.thresholds", "explain.by"):
@@ -83,6 +87,7 @@ def check(cfg: DictConfig) -> None:
         raise ConfigError(f"Configuration: {str(error).splitlines()[0]} (key {error.full_key})") from error
     if cfg.seed < 0:
         raise ConfigError(f"seed is {cfg.seed}; it must be 0 or more.")
+    endpoint_of(cfg)
     settings = cfg.evaluation
     names = list(cfg.models)
     wrong = [m for m in (settings.headline_model, *settings.references) if m not in names]
@@ -98,8 +103,22 @@ def check(cfg: DictConfig) -> None:
             raise ConfigError(f"{section}.n_resamples is {cfg[section].n_resamples}; an interval needs 100 or more.")
 
 
+def endpoint_of(cfg: DictConfig) -> Endpoint:
+    """The configured endpoint; its name alone (as `endpoint: dcb` in a file) means its default settings.
+
+    Raises
+    ------
+    ConfigError
+        For an unknown endpoint, and for settings that it does not have or that are out of range.
+    """
+    settings = OmegaConf.to_container(cfg.endpoint, resolve=True) if OmegaConf.is_config(cfg.endpoint) else cfg.endpoint
+    if not isinstance(settings, str | dict):
+        raise ConfigError(f"endpoint is {settings!r}; choose one of {', '.join(ENDPOINTS)}.")
+    return make_endpoint(settings)  # type: ignore[arg-type]
+
+
 def load_config(overrides: Sequence[str] = ()) -> DictConfig:
-    """Compose the configuration outside of Hydra's own entry points.
+    """Compose the configuration outside of Hydra's own entry points; `cohort=[a,b]` loads several cohorts.
 
     Raises
     ------
@@ -108,9 +127,17 @@ def load_config(overrides: Sequence[str] = ()) -> DictConfig:
     """
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
         try:
-            return compose("config", overrides=list(overrides))
+            return compose("config", overrides=expand_cohorts(overrides, conf_dir()))
         except HydraException as error:
-            raise ConfigError(f"Configuration: {error}") from error
+            raise ConfigError(f"Configuration: {error}{_known_settings(str(error))}") from error
+
+
+def _known_settings(message: str) -> str:
+    """What else Hydra's refusal of `endpoint.KEY=` should say: Hydra offers to append a key that is refused later."""
+    if "'endpoint." not in message:
+        return ""
+    has = "; ".join(f"{name}: {', '.join(list(cls().to_dict())[1:])}" for name, cls in ENDPOINTS.items())
+    return f" The endpoints have these settings. {has}."
 
 
 def build(node: Any, key: str) -> Any:
@@ -136,13 +163,19 @@ def build(node: Any, key: str) -> Any:
 
 
 def build_models(cfg: DictConfig) -> dict[str, Any]:
-    """The configured models, unfitted, by name.
+    """The configured models, unfitted, by name, turned to look the endpoint's way; see `build_oriented`."""
+    return dict(build_oriented(cfg).models)
+
+
+def build_oriented(cfg: DictConfig) -> Oriented:
+    """The configured models for the configured endpoint, with what was changed or left out, and why.
 
     Raises
     ------
     ConfigError
-        Where one is no response model.
+        Where one is no response model, and where the headline model can't be used for the endpoint.
     """
+    from immunocast.models.orientation import orient
     from immunocast.models.spec import ResponseModel
 
     models = {}
@@ -154,11 +187,20 @@ def build_models(cfg: DictConfig) -> dict[str, Any]:
                 "_target_: immunocast.models.learner.Learner, with the classifier under `estimator`."
             )
         models[str(name)] = model
-    return models
+    oriented = orient(models, endpoint_of(cfg))
+    headline = cfg.evaluation.headline_model
+    if headline in oriented.left_out:
+        raise ConfigError(f"evaluation.headline_model: {oriented.left_out[headline]}. Name another model.")
+    return oriented
 
 
 #: Sections and keys that say where things lie on this machine; they never enter a frozen configuration.
 _PLACES = ("paths", "tracking")
+
+
+def _cohort_nodes(cohort: Any) -> list[Any]:
+    """The configuration of the cohort and those of its members, where it has any."""
+    return [cohort, *(node for member in (cohort.get("members") or {}).values() for node in _cohort_nodes(member))]
 
 
 def frozen(cfg: DictConfig) -> dict[str, Any]:
@@ -167,7 +209,8 @@ def frozen(cfg: DictConfig) -> dict[str, Any]:
     assert isinstance(plain, dict)
     for key in _PLACES:
         plain.pop(key, None)
-    plain["cohort"].pop("data_dir", None)
+    for cohort in _cohort_nodes(plain["cohort"]):
+        cohort.pop("data_dir", None)
     return {str(k): v for k, v in plain.items()}
 
 
@@ -192,7 +235,8 @@ _PARAMS_HEAD = {
 def params_yaml(cfg: DictConfig) -> str:
     """The text of params.yaml: the composed configuration that `dvc repro` runs, places only by name."""
     plain = frozen(cfg)
-    if "data_dir" in cfg.cohort:
-        plain["cohort"]["data_dir"] = "${paths.data}"
+    for node, written in zip(_cohort_nodes(cfg.cohort), _cohort_nodes(plain["cohort"]), strict=True):
+        if "data_dir" in node:
+            written["data_dir"] = "${paths.data}"
     head = "# Written by `make params` from conf/; `dvc repro` and `dvc exp run -S` run what stands here.\n"
     return head + yaml.safe_dump({**_PARAMS_HEAD, **plain}, sort_keys=False, allow_unicode=True, width=110)

@@ -30,6 +30,19 @@ class CheckError(ImmunocastError):
     exit_code = 3
 
 
+class FetchError(ImmunocastError):
+    """A file could not be had from its address: network, server, checksum or disk. Nothing half is left behind.
+
+    `status` is the server's HTTP status, None where it did not come to one.
+    """
+
+    exit_code = 5
+
+    def __init__(self, message: str, status: int | None = None):
+        super().__init__(message)
+        self.status = status
+
+
 @dataclass(frozen=True)
 class Problem:
     """One thing wrong in a file.

@@ -11,7 +11,7 @@ from immunocast.cohort.synthetic import SyntheticCohort
 from immunocast.errors import ConfigError
 from immunocast.store.schemas import conform
 
-LINKAGE = {"exact": ["tumor_type", "sex"], "tolerance": {"fcna": 6e-5, "tmb_mut_mb": 0.06, "age_years": 4.0}}
+LINKAGE = {"posterior": 0.99, "inside": None}
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +26,7 @@ def prepare(tables, **more):
 
 def twins(tables, synthetic):
     """The first three patients of cohort A appear once more, in cohort B."""
-    cohort = tables.cohort.assign(fcna=0.1 + tables.cohort.index / 1000, tmb_mut_mb=5.0, sex="male", tumor_type="NSCLC")
+    cohort = tables.cohort
     copies = cohort.iloc[:3].assign(
         patient_id=["x1", "x2", "x3"], person_id=["x1", "x2", "x3"], cohort_id="synthetic-B"
     )
@@ -64,6 +64,6 @@ def test_findings_of_the_reader_notes_and_waivers_go_into_one_table(tables):
 
 def test_settings_are_checked_before_anything_is_done(tables):
     with pytest.raises(ConfigError, match=r"linkage\.tolerances: unknown"):
-        prepare(tables, linkage={"tolerances": {}})
+        prepare(tables, linkage={"tolerances": {}})  # also for synthetic patients, who are not linked
     with pytest.raises(ConfigError, match="Unknown endpoint"):
         prepare(tables, endpoint="cure")

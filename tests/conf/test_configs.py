@@ -3,11 +3,12 @@
 import numpy as np
 import pytest
 import yaml
+from omegaconf import OmegaConf
 from sklearn.base import clone
 
-from immunocast.cohort.outcomes import make_labels
+from immunocast.cohort.outcomes import ENDPOINTS, make_labels
 from immunocast.cohort.synthetic import SyntheticCohort
-from immunocast.config import build, build_models, check, conf_dir, frozen, load_config, params_yaml
+from immunocast.config import build, build_models, check, conf_dir, endpoint_of, frozen, load_config, params_yaml
 from immunocast.errors import ConfigError
 from immunocast.features.preprocess import model_frame
 
@@ -57,6 +58,26 @@ def test_every_scheme_splits(name, sixty):
 @pytest.mark.parametrize("name", _names("cohort"))
 def test_every_cohort_is_built(name):
     assert callable(build(load_config([f"cohort={name}"]).cohort, "cohort").load)
+
+
+@pytest.mark.parametrize("name", _names("endpoint"))
+def test_every_endpoint_is_built_and_the_file_says_its_defaults(name):
+    cfg = load_config([f"endpoint={name}"])
+    check(cfg)
+    endpoint = endpoint_of(cfg)
+    assert endpoint == ENDPOINTS[name]()
+    assert frozen(cfg)["endpoint"] == endpoint.to_dict(), "the file shows every setting"
+
+
+def test_there_is_a_file_for_every_endpoint():
+    assert _names("endpoint") == sorted(ENDPOINTS)
+
+
+def test_a_setting_reaches_the_endpoint_and_a_name_alone_will_do():
+    assert endpoint_of(load_config(["endpoint=os", "endpoint.horizon_months=24"])).horizon_months == 24
+    from_file = OmegaConf.merge(load_config(), {"endpoint": None})
+    from_file.endpoint = "dcb"  # as `endpoint: dcb` in a configuration of one's own
+    assert endpoint_of(from_file).name == "dcb"
 
 
 @pytest.mark.parametrize("name", _names("engine"))
@@ -114,6 +135,9 @@ def test_no_place_enters_params_or_the_frozen_configuration(root, monkeypatch):
         (["seed=one"], ["seed", "one"]),
         (["seed=-1"], ["seed is -1"]),
         (["explain.by=sex"], ["explain.by=[sex]"]),
+        (["endpoint=dcb", "+endpoint.horizon_months=12"], ["endpoint.horizon_months", "dcb", "durable_months"]),
+        (["endpoint=os", "endpoint.horizon_months=-2"], ["endpoint.horizon_months is -2"]),
+        (["endpoint=response", "endpoint.arms=[placebo]"], ["placebo", "control"]),
         (["evaluation.thresholds=0.3"], ["evaluation.thresholds=[0.3]"]),
     ],
 )
@@ -122,6 +146,13 @@ def test_a_wrong_setting_is_named_before_anything_runs(overrides, words):
         check(load_config(overrides))
     for word in words:
         assert word in str(caught.value)
+
+
+def test_an_override_that_the_endpoint_lacks_is_refused_with_the_settings_of_all():
+    """Hydra's own words offer to append the key, which leads nowhere."""
+    with pytest.raises(ConfigError, match=r"(?s)horizon_months.*dcb: arms, durable_months, ne;") as caught:
+        load_config(["endpoint=dcb", "endpoint.horizon_months=12"])
+    assert "os: arms, horizon_months" in str(caught.value).replace("\n", " ")
 
 
 @pytest.mark.parametrize("overrides", [["cohorts=loris"], ["cohort=lorsi"], ["nonsense=1"]])

@@ -173,7 +173,7 @@ def test_one_class_only_is_told(root, tmp_path):
     cohort.assign(bor="PD", responder=0).to_csv(tmp_path / "one.csv", index=False)
     done = run_py(root, tmp_path, "cohort=csv", "cohort.file=one.csv", "validation=repeated_kfold", "tracking=none")
     assert done.returncode == 2
-    assert "nobody responded" in done.stderr
+    assert "all are non-responders" in done.stderr
 
 
 def test_run_ids_name_the_file_of_a_csv_cohort(pipelines):

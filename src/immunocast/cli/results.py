@@ -76,7 +76,7 @@ def importance(
     print(f"{chosen}, run {folder.path.name}{synthetic}")
     print(
         f"mean |SHAP| on {table['output_scale'].iloc[0]}, 95 % interval over patients (models fixed); "
-        f"{table['scheme'].iloc[0]}. Associated with response, not its cause."
+        f"{table['scheme'].iloc[0]}. Associated with the endpoint, not its cause."
     )
     for level, part in table.groupby("level", sort=True):
         print_table(

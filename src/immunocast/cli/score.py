@@ -27,11 +27,12 @@ def score(
     out: Annotated[Path | None, typer.Option(help="CSV to write; beside FILE, as NAME.scores.csv, by default.")] = None,
     runs_dir: RunsDir = Path("runs"),
 ) -> None:
-    """Score new patients: p_response, the assays that it rested on, and who was refused and why.
+    """Score new patients: p_response (for the run's endpoint), the assays that it rested on, who was refused and why.
 
     Exit code 0 where every row was scored, 4 where some were refused or abstained (the file says which).
     """
     from immunocast.cohort.mapping_files import load_mapping
+    from immunocast.cohort.outcomes import words_of
     from immunocast.config import conf_dir
     from immunocast.serve.files import merged, score_file
 
@@ -43,8 +44,11 @@ def score(
     )
     result.scores.to_csv(target, index=False)
     counts = result.scores["status"].value_counts()
+    about = folder.manifest()
+    title = words_of(about["endpoint"], about.get("endpoint_settings")).title
     print(
         f"{result.model} of run {folder.path.name}{'  SYNTHETIC COHORT' if result.synthetic else ''}\n"
+        + f"p_response is the probability of {title}\n"
         + ", ".join(f"{counts.get(s, 0)} {s}" for s in ("scored", "abstained", "refused"))
         + f": {target}"
     )

@@ -20,6 +20,7 @@ import pandas as pd
 
 from immunocast.cohort.hints import closest
 from immunocast.cohort.raw_table import RawTable, make_raw_table
+from immunocast.cohort.registry import how_to_get
 from immunocast.cohort.xlsx import no_rows, read_xlsx
 from immunocast.errors import DataError, Problem
 
@@ -132,6 +133,7 @@ def _content(path: Path) -> bytes:
             mend = f"There are: {', '.join(near)}" if near else "Check cohort.file"
         except OSError:
             mend = f"The folder {path.parent} is not there either"
+        mend = how_to_get(path) or mend
         raise refuse(
             "there is no such file",
             f"{mend}. The folder of the data is `paths.data`, from the environment variable IMMUNOCAST_DATA",

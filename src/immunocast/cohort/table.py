@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -49,11 +50,15 @@ class CohortTables:
     provenance : where it comes from.
     truth : None for real cohorts; for synthetic ones one row a patient (patient_id, p_response and effects),
         kept away from models.
+    truth_features : None for real cohorts; for synthetic ones what is true of each feature, a row an outcome and a
+        feature.
     checks : what the reader found, rows of the checks table.
     waive : cohort id -> {check code, "code:column" or "code:cohort" -> reason}, as the cohort's configuration
         states it; it concerns findings of that cohort only.
     unmapped : the source's other columns as they stand there, one row for each of `cohort`, in the same order;
         None where the source has none. Checks look at them, nothing stores them.
+    sources : cohort id -> {vocabulary name -> header of the source}, where a reader maps columns. Checks look at
+        the headers.
     """
 
     cohort: pd.DataFrame
@@ -62,6 +67,8 @@ class CohortTables:
     checks: list[dict[str, Any]] = field(default_factory=list)
     waive: dict[str, dict[str, str]] = field(default_factory=dict)
     unmapped: pd.DataFrame | None = None
+    sources: dict[str, dict[str, str]] = field(default_factory=dict)
+    truth_features: pd.DataFrame | None = None
 
 
 def _pandera_column(column: Column) -> pa.Column:
@@ -118,3 +125,32 @@ def to_cohort_table(frame: pd.DataFrame) -> pd.DataFrame:
     dtypes: dict[Any, Any] = {c: DTYPES[VOCABULARY[c].kind] for c in known} | dict.fromkeys(flags, "Int64")
     typed = {c: frame[c].astype(dtypes[c]) if c in dtypes else frame[c] for c in (*known, *flags, *other)}
     return COHORT_SCHEMA.validate(pd.DataFrame(typed).reset_index(drop=True), lazy=True)
+
+
+def stack_cohorts(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """One frame from several, rows in the order given; a column that one lacks is missing there.
+
+    Parameters
+    ----------
+    frames : columns of the vocabulary and measured-flags.
+
+    Returns
+    -------
+    A frame with every column that any of them has. A feature without a flag was measured, so its flag is 1 where
+    another frame carries flags.
+    """
+    names = list(dict.fromkeys(str(c) for f in frames for c in f.columns))
+    stacked = {}
+    for name in names:
+        feature = name.removesuffix(MEASURED_SUFFIX)
+        dtype: Any = DTYPES[VOCABULARY[name].kind] if name in VOCABULARY else "Int64"
+        parts = []
+        for frame in frames:
+            part = pd.Series(index=range(len(frame)), dtype=dtype)
+            if name in frame:
+                part = frame[name]
+            elif feature != name and feature in frame:
+                part = part.mask(frame[feature].notna().reset_index(drop=True), 1)
+            parts.append(part.astype(dtype))
+        stacked[name] = pd.concat(parts, ignore_index=True)
+    return pd.DataFrame(stacked)

@@ -23,13 +23,14 @@ import pandas as pd
 from immunocast.cohort.expression import add_scores, parse_expression
 from immunocast.cohort.hints import did_you_mean
 from immunocast.cohort.mapping import MAPPING_KEYS, READER_KEYS, identity_spec, parse_mapping
-from immunocast.cohort.mapping_types import ColumnMapping, Sheet
+from immunocast.cohort.mapping_types import ColumnMapping, ColumnSpec, Sheet
 from immunocast.cohort.quality import finding as check
 from immunocast.cohort.raw_table import UNNAMED, RawTable
+from immunocast.cohort.registry import locate
 from immunocast.cohort.rows import filter_rows
 from immunocast.cohort.sources import XLSX, read_tables
 from immunocast.cohort.standardise import SheetTable, standardise
-from immunocast.cohort.table import DTYPES, CohortTables, Provenance, to_cohort_table
+from immunocast.cohort.table import CohortTables, Provenance, stack_cohorts, to_cohort_table
 from immunocast.cohort.vocabulary import MEASURED_SUFFIX, VOCABULARY
 from immunocast.errors import ConfigError, DataError, Problem
 
@@ -129,7 +130,7 @@ class TabularCohort:
 
     @property
     def path(self) -> Path:
-        """The file, with the data folder put before a relative path.
+        """The file: a relative path lies below the folder of the data, or in the cache of fetched cohorts.
 
         Raises
         ------
@@ -138,7 +139,7 @@ class TabularCohort:
         """
         if not self.file:
             raise ConfigError("No file is set. Name it with cohort.file=/path/to/patients.csv.")
-        return Path(self.data_dir).expanduser() / Path(self.file).expanduser()
+        return locate(self.data_dir, self.file)
 
     def load(self) -> CohortTables:
         """Read the file.
@@ -154,6 +155,38 @@ class TabularCohort:
         ConfigError
             Where `cohorts` names a cohort that is not there.
         """
+        tables, problems = self._read()
+        if problems:
+            raise DataError(problems)
+        return replace(tables, cohort=to_cohort_table(tables.cohort))
+
+    def load_what_can_be_read(self) -> tuple[CohortTables, list[Problem]]:
+        """Read the file for checks: cells that are refused are missing, numbers beyond the allowed range stay.
+
+        Returns
+        -------
+        Tables whose cohort need not satisfy the schema (numbers out of range, ids that are there twice), fit for
+        `checks.check_cohort` and nothing else; and the problems with which `load` would refuse the file.
+
+        Raises
+        ------
+        DataError
+            Where nothing can be read, or no row has an id.
+        """
+        try:
+            return self.load(), []
+        except DataError as error:
+            refused = list(error.problems)
+        tables, _ = self._read(limits=False)
+        if tables.cohort.empty or "patient_id" not in tables.cohort:
+            raise DataError(refused)
+        rows = pd.Series([f"row {k}" for k in range(1, len(tables.cohort) + 1)], dtype="str")
+        ids = tables.cohort["patient_id"].astype("str").fillna(rows)
+        persons = tables.cohort["person_id"].fillna(ids) if "person_id" in tables.cohort else ids
+        return replace(tables, cohort=tables.cohort.assign(patient_id=ids, person_id=persons)), refused
+
+    def _read(self, *, limits: bool = True) -> tuple[CohortTables, list[Problem]]:
+        """Everything that can be read, the cohort not yet held against the schema, and what is wrong."""
         path, mapping = self.path, self._mapping
         name = self.name or path.stem
         wanted = self._wanted(path)
@@ -162,38 +195,44 @@ class TabularCohort:
         by_title = {s.title: s for s in wanted if s.title is not None}
         raw: list[RawTable] = []
         tables: list[SheetTable] = []
+        sources: dict[str, dict[str, str]] = {}
         left_out: list[dict[str, Any]] = []
         for table in found:
             sheet = by_title.get(table.sheet or "") or with_identity(mapping.base, mapping, table)
+            sheet = sheet if limits else _without_limits(sheet)
             cohort_id = sheet.cohort_id or name
             table, wrong, checks = filter_rows(table, sheet.rows, path.name, cohort_id)
             problems, left_out = problems + wrong, left_out + checks
             if not wrong:
                 raw.append(table)
                 tables.append(standardise(table, sheet, self.view, path.name, cohort_id))
+                headers = {n: s.source for n, s in sheet.columns.items() if s.source}
+                sources |= {str(c): headers for c in tables[-1].frame.get("cohort_id", pd.Series(dtype="str")).unique()}
         problems += [p for t in tables for p in t.problems] + _across(tables, path.name)
-        if problems:
+        if not tables:
             raise DataError(problems)
-        cohort, source = _combine(tables), _source(raw)
+        cohort, source = stack_cohorts([t.frame for t in tables]), _source(raw)
         wanted_rows = self._selected(cohort)
-        cohort, source = cohort[wanted_rows], source[wanted_rows]
+        cohort, source = cohort[wanted_rows].reset_index(drop=True), source[wanted_rows].reset_index(drop=True)
         expression_checks: list[dict[str, Any]] = []
         expression_notes: list[str] = []
         if self._expression is not None:
-            matrix = Path(self.data_dir).expanduser() / Path(self._expression.file).expanduser()
+            matrix = locate(self.data_dir, self._expression.file)
             cohort, expression_checks, note = add_scores(cohort, source, self._expression, matrix)
             expression_notes = [note]
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
         notes = (*self.notes, *(note for t in tables for note in t.notes), *expression_notes)
         citation = self.citation or f"file {path.name}"
         used = frozenset[str]().union(*(t.sources for t in tables))
-        return CohortTables(
-            to_cohort_table(cohort),
+        read = CohortTables(
+            cohort,
             Provenance(name, False, citation, digest, self.view, self.licence, notes),
             checks=left_out + self._checks(path, digest, raw, tables) + expression_checks,
             waive={str(c): dict(self.waive) for c in cohort["cohort_id"].unique()} if self.waive else {},
-            unmapped=source[[c for c in source if c not in used]].reset_index(drop=True),
+            unmapped=source[[c for c in source if c not in used]],
+            sources=sources,
         )
+        return read, problems
 
     def _wanted(self, path: Path) -> list[Sheet]:
         """The sheets to read; for a file of one table, the mapping's base."""
@@ -238,6 +277,16 @@ class TabularCohort:
         return checks + [c for t in tables for c in t.checks]
 
 
+def _without_limits(sheet: Sheet) -> Sheet:
+    """A sheet's mapping that takes numbers also beyond the range that the vocabulary allows."""
+
+    def open_ended(spec: ColumnSpec) -> ColumnSpec:
+        column = replace(spec.recipe.column, low=None, high=None)
+        return replace(spec, recipe=replace(spec.recipe, column=column))
+
+    return replace(sheet, columns={name: open_ended(spec) for name, spec in sheet.columns.items()})
+
+
 def with_identity(sheet: Sheet, mapping: ColumnMapping, table: RawTable) -> Sheet:
     """Add the columns that carry the vocabulary's names, where the mapping asks for it."""
     if not mapping.vocabulary_names:
@@ -274,28 +323,6 @@ def _across(tables: Sequence[SheetTable], file: str) -> list[Problem]:
             )
         owner |= {i: table.sheet for i in ids.dropna()}
     return problems
-
-
-def _combine(tables: Sequence[SheetTable]) -> pd.DataFrame:
-    """One frame from the tables of the sheets; columns that a sheet lacks are missing there.
-
-    Flags: a value of a sheet without imputation was measured, so its flag is 1.
-    """
-    names = list(dict.fromkeys(c for t in tables for c in t.frame.columns))
-    combined = {}
-    for name in names:
-        feature = name.removesuffix(MEASURED_SUFFIX)
-        dtype: Any = DTYPES[VOCABULARY[name].kind] if name in VOCABULARY else "Int64"
-        parts = []
-        for table in tables:
-            part = pd.Series(index=range(len(table.frame)), dtype=dtype)
-            if name in table.frame:
-                part = table.frame[name]
-            elif feature != name and feature in table.frame:
-                part = part.mask(table.frame[feature].notna(), 1)
-            parts.append(part.astype(dtype))
-        combined[name] = pd.concat(parts, ignore_index=True)
-    return pd.DataFrame(combined)
 
 
 def _source(raw: Sequence[RawTable]) -> pd.DataFrame:

@@ -90,6 +90,17 @@ _COLUMNS = (
     _feature("pdl1_cps", "number", "pdl1", "PD-L1 CPS", low=0, high=100),
     _feature("pdl1_ic", "category", "pdl1", "PD-L1 IC class", categories=("IC0", "IC1", "IC2+")),
     _feature("pdl1_tc", "category", "pdl1", "PD-L1 TC class", categories=("TC0", "TC1", "TC2+")),
+    # where a source tells the class but not which of the two cells made it
+    _feature(
+        "pdl1_tc_ic",
+        "category",
+        "pdl1",
+        "PD-L1 by tumour or immune cells",
+        categories=("TC0 and IC0", "TC1-2 or IC1-2", "TC3 or IC3"),
+        description="Higher of the two SP142 classes: TC3 is 50 % or more of tumour cells, IC3 10 % or more of the "
+        "tumour area, 0 under 1 % of both.",
+        source="Rittmeyer 2017 (OAK)",
+    ),
     # DNA
     _feature("tmb_mut_mb", "number", "dna", "TMB", unit="mut/Mb", low=0, high=2000),
     _feature("mutation_count", "integer", "dna", "Mutation count", low=0, high=200_000),

@@ -25,11 +25,12 @@ class MarkerCutoff(ClassifierMixin, BaseEstimator):
     marker : a numeric feature of the vocabulary.
     cutoff : in the marker's unit; the value itself counts as positive.
     source : where the cut-off comes from.
+    reverse : the side below the cut-off is the one with more events, for an endpoint that response speaks against.
 
     Attributes
     ----------
-    rate_below_, rate_above_ : response rate of the training fold on either side; on a side without any
-        training patient, the rate of the whole fold.
+    rate_below_, rate_above_ : response rate of the training fold on either side (with `reverse` the rate of those
+        without the event); on a side without any training patient, the rate of the whole fold.
 
     Notes
     -----
@@ -39,10 +40,11 @@ class MarkerCutoff(ClassifierMixin, BaseEstimator):
     cross-validation falls below the rule's own.
     """
 
-    def __init__(self, marker: str, cutoff: float, source: str = ""):
+    def __init__(self, marker: str, cutoff: float, source: str = "", reverse: bool = False):
         self.marker = marker
         self.cutoff = cutoff
         self.source = source
+        self.reverse = reverse
 
     @property
     def spec(self) -> ModelSpec:
@@ -58,13 +60,16 @@ class MarkerCutoff(ClassifierMixin, BaseEstimator):
             learned=False,
             output_scale="probability",
             source=self.source,
-            label=f"{column.label} >= {self.cutoff:g}" + (" %" if column.unit == "%" else ""),
+            label=f"{column.label} {'<' if self.reverse else '>='} {self.cutoff:g}"
+            + (" %" if column.unit == "%" else ""),
+            predicts="response",
         )
 
     def fit(self, X: pd.DataFrame, y: Any) -> MarkerCutoff:
         """Take the two response rates from the patients of a training fold who have the marker."""
         values = X[self.marker].to_numpy(dtype=float)
         y = np.asarray(y, dtype=int)
+        y = 1 - y if self.reverse else y
         above, below = values >= self.cutoff, values < self.cutoff
         self.rate_above_ = float(y[above].mean() if above.any() else y.mean())
         self.rate_below_ = float(y[below].mean() if below.any() else y.mean())
@@ -79,9 +84,10 @@ class MarkerCutoff(ClassifierMixin, BaseEstimator):
         """(n, 2) probabilities; NaN where the marker is missing."""
         values = X[self.marker].to_numpy(dtype=float)
         p = np.where(values >= self.cutoff, self.rate_above_, self.rate_below_)
-        p = np.where(np.isnan(values), np.nan, p)
+        p = np.where(np.isnan(values), np.nan, 1 - p if self.reverse else p)
         return np.column_stack([1 - p, p])
 
     def predict(self, X: pd.DataFrame) -> np.ndarray:
-        """(n,) 1 where the marker is at or above its cut-off."""
-        return (X[self.marker].to_numpy(dtype=float) >= self.cutoff).astype(int)
+        """(n,) 1 where the marker is at or above its cut-off; below it with `reverse`."""
+        values = X[self.marker].to_numpy(dtype=float)
+        return (values < self.cutoff if self.reverse else values >= self.cutoff).astype(int)

@@ -17,7 +17,7 @@ from immunocast.features.preprocess import Preprocessor, check_features, standar
 from immunocast.models.spec import Explainer, ModelSpec, OutputScale
 
 #: Parameters of estimators that name features; those without a column in a fold are left out there.
-_BY_FEATURE = ("monotone_constraints", "monotonic_cst")
+BY_FEATURE = ("monotone_constraints", "monotonic_cst")
 
 
 class Learner(ClassifierMixin, BaseEstimator):
@@ -148,7 +148,7 @@ def _check_estimator(estimator: Any, features: Mapping[str, Any]) -> None:
         name = estimator.__name__ if isinstance(estimator, type) else type(estimator).__name__
         raise ConfigError(f"estimator: a {name} gives no probabilities. Use a classifier with predict_proba.")
     params = estimator.get_params(deep=False)
-    for setting in _BY_FEATURE:
+    for setting in BY_FEATURE:
         if isinstance(params.get(setting), Mapping):
             # a misspelt name would be left out without a word
             stray = [c for c in params[setting] if str(c).split("=", 1)[0] not in (*features, *FEATURES)]
@@ -161,6 +161,6 @@ def _fitting(estimator: Any, columns: pd.Index) -> dict[str, Any]:
     params = estimator.get_params(deep=False)
     return {
         name: {c: sign for c, sign in params[name].items() if c in columns}
-        for name in _BY_FEATURE
+        for name in BY_FEATURE
         if isinstance(params.get(name), Mapping)
     }

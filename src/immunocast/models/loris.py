@@ -79,6 +79,7 @@ class _Loris(ClassifierMixin, BaseEstimator):
     ----------
     nlr_default : NLR where neither NLR nor dNLR is known (LORIS's authors: 6.2).
     albumin_default : albumin in g/dL where unknown (LORIS's authors: 3.8).
+    reverse : predict 1 - p, for an endpoint that response speaks against; never what was published.
     """
 
     _required: tuple[str, ...] = ()
@@ -86,9 +87,10 @@ class _Loris(ClassifierMixin, BaseEstimator):
     _trained_on: tuple[str, ...] = ()
     _label = "LORIS"
 
-    def __init__(self, nlr_default: float = 6.2, albumin_default: float = 3.8):
+    def __init__(self, nlr_default: float = 6.2, albumin_default: float = 3.8, reverse: bool = False):
         self.nlr_default = nlr_default
         self.albumin_default = albumin_default
+        self.reverse = reverse
 
     @property
     def spec(self) -> ModelSpec:
@@ -101,7 +103,8 @@ class _Loris(ClassifierMixin, BaseEstimator):
             trained_on=self._trained_on,
             learned=False,
             source=SOURCE,
-            label=self._label,
+            label=f"{self._label}, 1 - p" if self.reverse else self._label,
+            predicts="response",
         )
 
     def fit(self, X: Any, y: Any) -> _Loris:
@@ -121,8 +124,8 @@ class _Loris(ClassifierMixin, BaseEstimator):
         raise NotImplementedError
 
     def predict_proba(self, X: pd.DataFrame) -> np.ndarray:
-        """(n, 2) probabilities as published; NaN where the model abstains."""
-        p = expit(self._score(X))
+        """(n, 2) probabilities as published, or turned round; NaN where the model abstains."""
+        p = expit(-self._score(X) if self.reverse else self._score(X))
         return np.column_stack([1 - p, p])
 
     def predict(self, X: pd.DataFrame) -> np.ndarray:

@@ -29,6 +29,7 @@ class ModelSpec:
     explainer : which exact explainer applies; "none" where there is none.
     source : citation of a published model, or the library of a learner.
     label : how figures and reports call it; "" for the model's own name.
+    predicts : endpoint that a published model or a rule was made for; "" for learners, which take any.
     by_cohort : True where a feature is standardised by cohort, so that the model must be told the cohort's id.
     """
 
@@ -41,6 +42,7 @@ class ModelSpec:
     explainer: Explainer = "none"
     source: str = ""
     label: str = ""
+    predicts: str = ""
     by_cohort: bool = False
 
     @property

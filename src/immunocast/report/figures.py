@@ -35,11 +35,18 @@ class Figure:
 
 @dataclass(frozen=True)
 class Drawing:
-    """How a figure is made: its title, what stands in its way ("" for nothing), and the drawing itself."""
+    """How a figure is made: its title, what stands in its way ("" for nothing), and the drawing itself.
+
+    A title may name `{event}` and `{other}`, one patient with and without the endpoint's event.
+    """
 
     title: str
     obstacle: Callable[[RunView], str]
     draw: Callable[[RunView, Path, str], tuple[str, str]]
+
+    def title_for(self, view: RunView) -> str:
+        """The title in the words of the run's endpoint."""
+        return self.title.format(event=view.words.event, other=view.words.other)
 
 
 CATALOGUE: dict[str, Drawing] = {
@@ -86,8 +93,9 @@ def make_figures(run: RunFolder) -> list[Figure]:
         if drawing.obstacle(view):
             path.unlink(missing_ok=True)
             continue
-        caption, alt = drawing.draw(view, path, drawing.title)
-        figures.append(Figure(name, path, drawing.title, mark + caption, mark + alt))
+        title = drawing.title_for(view)
+        caption, alt = drawing.draw(view, path, title)
+        figures.append(Figure(name, path, title, mark + caption, mark + alt))
     return figures
 
 

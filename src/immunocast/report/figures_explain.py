@@ -15,7 +15,7 @@ from matplotlib.patches import Patch
 
 from immunocast.cohort.vocabulary import MEASURED_SUFFIX, VOCABULARY, label
 from immunocast.report import text
-from immunocast.report.patients import KINDS, choose, explained_values, scale_of
+from immunocast.report.patients import KINDS, choose, explained_values, in_words, scale_of
 from immunocast.report.style import (
     AMBER,
     BLUE,
@@ -38,7 +38,7 @@ __all__ = ["KINDS", "beeswarm", "importance", "no_importance", "no_patient", "no
 BLOCKS = {"pdl1": ("PD-L1", PINK), "dna": ("DNA", BLUE), "rna": ("RNA", SKY), "blood": ("Blood", VERMILLION),
           "clinical": ("Clinical", GREEN)}  # fmt: skip
 _MOST = 14
-_CAUTION = "Associated with the prediction, not shown to cause response."
+_CAUTION = "Associated with the prediction, not shown to cause the outcome."
 
 
 # ---- what stands in the way
@@ -169,7 +169,9 @@ def waterfall(kind: str) -> Callable[[RunView, Path, str], tuple[str, str]]:
             f"{_output_text(base, scale)} to this patient's {_output_text(output, scale)}: blue towards the event, "
             f"orange away from it. {_CAUTION}"
         )
-        alt = f"Waterfall of {KINDS[kind]}: " + "; ".join(f"{n} {text.number(v, 2, True)}" for n, v in steps[:5])
+        alt = f"Waterfall of {in_words(view, kind)}: " + "; ".join(
+            f"{n} {text.number(v, 2, True)}" for n, v in steps[:5]
+        )
         return text.typographic(caption), alt + "."
 
     return draw

@@ -20,6 +20,7 @@ from immunocast.report.style import (
     MUTED,
     NON_RESPONDER,
     RESPONDER,
+    VERMILLION,
     canvas,
     clip_label,
     lines,
@@ -62,7 +63,7 @@ def calibration(view: RunView, path: Path, title: str) -> tuple[str, str]:
             upper.set_title(clip_label(view.label(model), 30), fontsize=9.5)
             upper.text(0.03, 0.97, _calibration_text(view, model), transform=upper.transAxes, va="top", fontsize=8.5,
                        bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1})  # fmt: skip
-            _mirror(lower, view.predictions[view.predictions["model"] == model])
+            _mirror(lower, view.predictions[view.predictions["model"] == model], _event_color(view))
             if column == 0:
                 upper.set_ylabel("Observed share")
                 lower.set_ylabel("Patients")
@@ -71,7 +72,7 @@ def calibration(view: RunView, path: Path, title: str) -> tuple[str, str]:
         _outcome_legend(figure, view)
     caption = (
         "Above: observed share of events in bins of predicted probability, with 95 % intervals; the grey diagonal is "
-        f"perfect calibration. Below: number of patients by predicted probability, {text.event_label(view.endpoint)} "
+        f"perfect calibration. Below: number of patients by predicted probability, {view.words.events} "
         "upwards and the others downwards. A slope below 1 means that predictions are too extreme, an intercept "
         "below 0 that they are too high on average. Rules with one cut-off have two probabilities only; their "
         "numbers stand in the table."
@@ -81,7 +82,7 @@ def calibration(view: RunView, path: Path, title: str) -> tuple[str, str]:
 
 
 def decision(view: RunView, path: Path, title: str) -> tuple[str, str]:
-    """Net benefit against the threshold, with treating everybody and nobody."""
+    """Net benefit against the threshold, with acting on everybody and on nobody."""
     curves, look = view.curve_points("decision"), lines(view)
     models = [m for m in view.order if m in curves]
     top = max(float(curves[m]["y"].max()) for m in models)
@@ -98,9 +99,9 @@ def decision(view: RunView, path: Path, title: str) -> tuple[str, str]:
                 axes.fill_between(points["x"], points["ci_low"], points["ci_high"], color=BLUE, alpha=0.12, lw=0)
         if "treat_all" in curves:
             points = curves["treat_all"]
-            axes.plot(points["x"], points["y"], color=INK, lw=1.3, label="Treat all")
+            axes.plot(points["x"], points["y"], color=INK, lw=1.3, label=view.label("treat_all"))
             top = max(top, float(points["y"].max()))
-        axes.axhline(0, color=INK, lw=1.3, ls=(0, (1, 1.5)), label="Treat none")
+        axes.axhline(0, color=INK, lw=1.3, ls=(0, (1, 1.5)), label=view.label("treat_none"))
         thresholds = sorted(view.manifest.get("thresholds") or [])
         for threshold in thresholds:
             axes.axvline(threshold, color="#c9d0d8", lw=0.8, zorder=0)
@@ -125,14 +126,16 @@ def decision(view: RunView, path: Path, title: str) -> tuple[str, str]:
     marked = ", ".join(f"{t:g}" for t in thresholds)
     caption = (
         "Net benefit: true positives minus false positives weighted by the odds of the threshold, a patient. "
-        "A model is useful at a threshold where its line lies above both “treat all” and “treat none”."
+        "A model is useful at a threshold where its line lies above both "
+        f"“{view.label('treat_all').lower()}” and “{view.label('treat_none').lower()}”."
         + (f" Vertical lines: thresholds of the table ({marked})." if marked else "")
         + (" Band: 95 % interval of the headline model." if _has_interval(curves, view.headline) else "")
         + " Each model is on the patients whom it could score: where n differs, so may the share of events, and lines "
         "are not comparable."
         + " A model whose probabilities are too high or too low loses net benefit even if it ranks patients well."
     )
-    return caption, f"Decision curves of {len(models)} models, treat all and treat none."
+    both = f"{view.label('treat_all').lower()} and {view.label('treat_none').lower()}"
+    return caption, f"Decision curves of {len(models)} models, {both}."
 
 
 def distribution(view: RunView, path: Path, title: str) -> tuple[str, str]:
@@ -144,7 +147,7 @@ def distribution(view: RunView, path: Path, title: str) -> tuple[str, str]:
         grid = figure.subplots(rows, columns, squeeze=False, sharex=True)
         for axes, model in zip(grid.flat, models, strict=False):
             frame = view.predictions[view.predictions["model"] == model]
-            _mirror(axes, frame, medians=True)
+            _mirror(axes, frame, _event_color(view), medians=True)
             axes.set_title(f"{clip_label(view.label(model), 26)}, n = {len(frame):,}", fontsize=9.5)
         for axes in grid.flat[len(models) :]:
             axes.set_visible(False)
@@ -155,7 +158,7 @@ def distribution(view: RunView, path: Path, title: str) -> tuple[str, str]:
             axes.tick_params(labelbottom=True)
         _outcome_legend(figure, view)
     caption = (
-        f"Upwards: {text.event_label(view.endpoint)}; downwards: the others. Lines mark medians. "
+        f"Upwards: {view.words.events}; downwards: the others. Lines mark medians. "
         "The further apart the two, the better a model separates them. Rules with one cut-off are left out."
     )
     return caption, f"Histograms of predicted probability by outcome for {len(models)} models."
@@ -184,10 +187,15 @@ def _calibration_text(view: RunView, model: str) -> str:
     return text.typographic(f"slope {slope}\nintercept {intercept}")
 
 
-def _mirror(axes: Axes, frame: pd.DataFrame, medians: bool = False) -> None:
+def _event_color(view: RunView) -> str:
+    """Green is for good events only."""
+    return VERMILLION if view.words.harm else RESPONDER
+
+
+def _mirror(axes: Axes, frame: pd.DataFrame, event_color: str, medians: bool = False) -> None:
     """Histogram of probabilities, events upwards and non-events downwards."""
     heights = {}
-    for outcome, side, color in ((1, 1, RESPONDER), (0, -1, NON_RESPONDER)):
+    for outcome, side, color in ((1, 1, event_color), (0, -1, NON_RESPONDER)):
         p = frame.loc[frame["y_true"] == outcome, "p_response"].to_numpy()
         counts, _ = np.histogram(p, bins=_BINS)
         heights[outcome] = max(1, int(counts.max(initial=0)))
@@ -203,10 +211,10 @@ def _mirror(axes: Axes, frame: pd.DataFrame, medians: bool = False) -> None:
 
 
 def _outcome_legend(figure: Canvas, view: RunView) -> None:
-    events = text.event_label(view.endpoint)
-    handles = [Patch(color=RESPONDER), Patch(color=NON_RESPONDER)]
-    others = f"non-{events}" if events == "responders" else "the others"
-    figure.legend(handles, [events.capitalize(), others.capitalize()], loc="outside lower left", ncols=2)
+    events = view.words.events
+    handles = [Patch(color=_event_color(view)), Patch(color=NON_RESPONDER)]
+    others = view.words.others
+    figure.legend(handles, [text.sentence(events), text.sentence(others)], loc="outside lower left", ncols=2)
 
 
 def _integer_ticks(tallest: int) -> FixedLocator:

@@ -85,14 +85,25 @@ def render(view: RunView, figures: Sequence[Figure]) -> str:
         findings=sections.finding_sheet(view, ("error", "warning")),
         remarks=sections.finding_sheet(view, ("info",)),
         limits=sections.limits(view),
-        endpoint=text.endpoint_label(view.endpoint),
+        endpoint=view.words.title,
+        settings=_settings(view),
         scheme=text.scheme_label(view.scheme),
         scheme_means=text.SCHEMES.get(view.scheme, ""),
         config=config.read_text(encoding="utf-8") if config.is_file() else "",
         pictures={f.name: {"figure": f, "uri": _data_uri(f.path)} for f in figures},
-        titles={name: drawing.title for name, drawing in CATALOGUE.items()},
+        titles={name: drawing.title_for(view) for name, drawing in CATALOGUE.items()},
         missing=why_missing(view),
         share=text.percent,
+    )
+
+
+def _settings(view: RunView) -> str:
+    """Settings of the endpoint as a line; "" where the run recorded none."""
+    recorded = view.manifest.get("endpoint_settings") or {}
+    return ", ".join(
+        f"{key} {' and '.join(value) if isinstance(value, list) else 'none' if value is None else value}"
+        for key, value in recorded.items()
+        if key != "name"
     )
 
 

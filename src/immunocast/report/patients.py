@@ -8,11 +8,11 @@ import pandas as pd
 
 from immunocast.report.view import RunView
 
-#: kind -> what the patient is, in words.
+#: kind -> what the patient is, in words of the endpoint. The names are those of files and stay for all endpoints.
 KINDS = {
-    "responder": "a responder",
-    "non_responder": "a non-responder",
-    "pdl1_negative": "a PD-L1-negative responder",
+    "responder": "{event}",
+    "non_responder": "{other}",
+    "pdl1_negative": "{event}, PD-L1-negative",
 }
 _GROUPS = {
     "responder": "patients with the event",
@@ -35,6 +35,11 @@ class Choice:
     row: pd.Series | None
     rule: str
     reason: str
+
+
+def in_words(view: RunView, kind: str) -> str:
+    """What a patient of a kind is, e.g. "a responder" or "a patient without durable benefit"."""
+    return KINDS[kind].format(event=view.words.event, other=view.words.other)
 
 
 def choose(view: RunView, kind: str) -> Choice:

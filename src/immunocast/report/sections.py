@@ -8,9 +8,11 @@ from typing import Any
 
 import pandas as pd
 
+from immunocast.cohort.checks import CHECKS
 from immunocast.cohort.vocabulary import label
 from immunocast.report import text
 from immunocast.report.figures_explain import BLOCKS, importance_rows
+from immunocast.report.flow import participant_flow
 from immunocast.report.view import RunView
 
 _METRICS = ("auroc", "auprc", "brier", "scaled_brier", "calibration_slope", "calibration_intercept")
@@ -190,15 +192,15 @@ def model_sheet(view: RunView) -> Sheet:
 
 
 def finding_sheet(view: RunView, severities: tuple[str, ...]) -> Sheet:
-    """Findings of the checks of the named severities, the most severe first."""
+    """Findings of the checks of the named severities, the most severe first; under each what can be done."""
     rows = [
         [
             Cell(r["severity"]),
-            Cell(r["code"]),
+            Cell(r["code"], CHECKS[r["code"]].title if r["code"] in CHECKS else ""),
             Cell(_or_dash(r["cohort_id"], "all")),
             Cell(_or_dash(r["column"])),
             Cell(f"{int(r['n']):,}"),
-            Cell(r["message"]),
+            Cell(r["message"], _mend(r)),
             Cell(_or_dash(r["waived_because"])),
         ]
         for r in view.findings.to_dict("records")
@@ -215,6 +217,8 @@ def limits(view: RunView) -> list[str]:
     if view.synthetic:
         said.append("All patients are made by a generator: results test the software, and nothing else.")
     said.append(prognostic_sentence(view))
+    said += view.manifest.get("model_notes") or []
+    said += [f"{text.sentence(words)}: {n:,} patients." for words, n in participant_flow(view)[0].flags.items()]
     said.append(
         "Intervals hold the fitted models fixed and resample persons: they tell how exactly performance was measured, "
         "not how much a model fitted on other patients would differ."
@@ -250,6 +254,14 @@ def limits(view: RunView) -> list[str]:
 
 
 # ---- parts
+
+
+def _mend(row: Mapping[Any, Any]) -> str:
+    """What can be done about a finding; nothing where it is waived or for information only."""
+    known = CHECKS.get(row["code"])
+    if known is None or row["severity"] == "info" or not pd.isna(row["waived_because"]):
+        return ""
+    return f"Mend: {known.mend.replace('`', '')}"
 
 
 class _Notes:

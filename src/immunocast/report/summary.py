@@ -74,7 +74,6 @@ def summary_markdown(run: RunFolder) -> str:
     """
     view = RunView(run)
     said, counts = verdict(view), view.counts
-    rate = "ORR" if view.endpoint == "response" else "event rate"
     # one paragraph: what a tracker shows of a description before "more" is four lines
     mark = "SYNTHETIC DATA, no patient exists. " if view.synthetic else ""
     lines = [
@@ -83,8 +82,8 @@ def summary_markdown(run: RunFolder) -> str:
         f"- {_md(said.comparison)}",
         f"- {_md(said.calibration)}",
         f"- Cohort **{_md(view.name)}**: {counts['n']:,} patients in {len(view.cohort_ids)} cohorts, "
-        f"{counts['n_events']:,} events ({rate} {counts['rate'] or 'unknown'}). "
-        f"Endpoint: {_md(text.endpoint_label(view.endpoint))}. "
+        f"{counts['n_events']:,} events ({view.words.rate} {counts['rate'] or 'unknown'}). "
+        f"Endpoint: {_md(view.words.title)}. "
         f"Validation: {_md(text.scheme_label(view.scheme))}, {_md(text.SCHEMES.get(view.scheme, ''))}.",
         "",
         _markdown_table(results_table(run)),

@@ -39,7 +39,9 @@ def print_results(
     console = console or Console(highlight=False, width=None if sys.stdout.isatty() else 120)
     view = RunView(run)
     said = verdict(view)
-    title = f"{view.name}: {view.counts['n']:,} patients, {view.counts['n_events']:,} responders, {view.scheme}"
+    title = (
+        f"{view.name}: {view.counts['n']:,} patients, {view.counts['n_events']:,} {view.words.events}, {view.scheme}"
+    )
     table = Table(
         title=("SYNTHETIC  " if view.synthetic else "") + title, title_justify="left", box=None, pad_edge=False
     )

@@ -8,14 +8,6 @@ from typing import Any
 
 import pandas as pd
 
-#: What an endpoint is called in a sentence: (name, what an event is called, in the plural).
-ENDPOINTS = {
-    "response": ("objective response (CR or PR, against SD or PD)", "responders"),
-    "dcb": ("durable clinical benefit (CR, PR or SD of 6 months and more)", "patients with durable benefit"),
-    "primary_resistance": ("primary resistance", "patients with primary resistance"),
-    "acquired_resistance": ("acquired resistance", "patients with acquired resistance"),
-}
-
 #: What a validation scheme means, in a sentence.
 SCHEMES = {
     "leave_one_cohort_out": "each cohort is predicted by models that were fitted without it",
@@ -48,6 +40,15 @@ def humanise(name: str) -> str:
     return str(name).replace("_", " ").strip()
 
 
+def sentence(words: str) -> str:
+    """Words as the beginning of a sentence; the case of abbreviations stays.
+
+    >>> sentence("patients with an irAE")
+    'Patients with an irAE'
+    """
+    return words[:1].upper() + words[1:]
+
+
 _LEVELS = {
     "ici": "checkpoint inhibitor",
     "pd1": "PD-1",
@@ -62,16 +63,6 @@ _LEVELS = {
 def level_label(level: object) -> str:
     """A level of a category as tables and figures print it."""
     return _LEVELS.get(str(level), str(level))
-
-
-def endpoint_label(endpoint: str) -> str:
-    """What an endpoint is called in a sentence."""
-    return ENDPOINTS.get(endpoint, (humanise(endpoint), ""))[0]
-
-
-def event_label(endpoint: str) -> str:
-    """What patients with the event are called, in the plural."""
-    return ENDPOINTS.get(endpoint, ("", f"patients with {humanise(endpoint)}"))[1]
 
 
 def scheme_label(scheme: str) -> str:

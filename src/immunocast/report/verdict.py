@@ -40,7 +40,7 @@ def _question(view: RunView) -> str:
         "leave_one_cohort_out": "in cohorts that the model has not seen",
         "train_test": "in cohorts that the model has not seen",
     }.get(view.scheme, "in patients that the model has not seen")
-    return f"How well is {text.endpoint_label(view.endpoint)} forecast for {whom}, {held_out}?"
+    return f"How well is {view.words.title} forecast for {whom}, {held_out}?"
 
 
 def _answer(view: RunView) -> str:
@@ -57,7 +57,7 @@ def _answer(view: RunView) -> str:
     value = text.number(row["estimate"]) + (f" (95 % interval {span})" if span else " (no interval)")
     return (
         f"{name} reaches an AUROC of {value} in {int(row['n']):,} patients, "
-        f"{int(row['n_events']):,} of them {text.event_label(view.endpoint)}{tail}."
+        f"{int(row['n_events']):,} of them {view.words.events}{tail}."
     )
 
 
@@ -93,6 +93,12 @@ def comparison_sentence(view: RunView) -> tuple[str, str]:
     """
     name, reference = view.label(view.headline), view.label(view.reference) if view.reference else ""
     if not reference:
+        if view.manifest.get("left_out_models"):
+            return (
+                "Nothing is compared: the published models predict response, which does not tell the direction of "
+                f"{view.words.title.split(' (')[0]}.",
+                "none",
+            )
         return "No reference model was named, so nothing is compared.", "none"
     if view.headline == view.reference:
         return f"{name} is itself the reference model.", "none"

@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from immunocast.cohort.outcomes import words_of
 from immunocast.errors import NotFoundError
 from immunocast.report import text
 from immunocast.store.runfolder import RunFolder
@@ -39,6 +40,8 @@ class RunView:
                 f"{run.path}/manifest.json lacks {', '.join(absent)}. Run the stages before `report` first."
             )
         self.endpoint: str = self.manifest["endpoint"]
+        #: how to speak of the endpoint, with its settings as the run had them
+        self.words = words_of(self.endpoint, self.manifest.get("endpoint_settings"))
         self.scheme: str = self.manifest["scheme"]
         self.headline: str = self.manifest["headline_model"]
         self.reference: str = self.manifest.get("reference_model") or ""
@@ -103,7 +106,9 @@ class RunView:
     def label(self, model: str) -> str:
         """What a model is called in figures and tables."""
         if model in ("treat_all", "treat_none"):
-            return {"treat_all": "Treat all", "treat_none": "Treat none"}[model]
+            # who would act on a high probability of harm need not treat
+            act = "Act on" if self.words.harm else "Treat"
+            return f"{act} {model.removeprefix('treat_')}"
         if model not in self.models and "+" in model:
             model, _, recalibration = model.partition("+")
             return f"{self.label(model)}, recalibrated ({text.humanise(recalibration)})"

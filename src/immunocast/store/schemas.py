@@ -68,13 +68,39 @@ MODEL_CHECKS = _table("model_checks", "a finding of a check of the results", _CH
 TRUTH = _table(
     "truth",
     "a synthetic patient (empty for real cohorts); never readable by a model",
-    {**_IDS, "p_response": (_FLOAT, False, "true probability of response, 0-1")},
+    {
+        **_IDS,
+        "p_response": (_FLOAT, False, "true probability of response with ICI, 0-1"),
+        "p_response_control": (_FLOAT, False, "true probability of response without ICI, 0-1"),
+        "individual_effect": (_FLOAT, False, "p_response - p_response_control"),
+        "planted": (_TEXT, True, "the mistake that the scenario planted into the patient's row, null for none"),
+        "shapley_base": (_FLOAT, False, "mean true log-odds of the background; base + shapley_* = logit p_response"),
+    },
     sort_by=("patient_id",),
     extra={
+        # log-odds with ICI by causal parent; they add up to logit p_response
         r"^effect_.+$": pa.Column(_FLOAT, nullable=True, regex=True, required=False),
+        # exact Shapley values of the true log-odds, by feature
+        r"^shapley_(?!base$).+$": pa.Column(_FLOAT, nullable=True, regex=True, required=False),
+        # mechanisms, true values whether or not they were measured, true times without censoring
         r"^latent_.+$": pa.Column(_FLOAT, nullable=True, regex=True, required=False),
     },
     unique=["patient_id"],
+)
+
+TRUTH_FEATURES = _table(
+    "truth_features",
+    "an outcome and a feature of a synthetic cohort (empty for real cohorts): what is true by construction",
+    {
+        "outcome": (_TEXT, False, "response, pfs, os, acquired_resistance, irae, irae_grade3"),
+        "feature": (_TEXT, False, "feature, by its name in the vocabulary"),
+        "mechanism": (_TEXT, True, "latent mechanism that it measures, null for none"),
+        "parent_with_ici": (_INT, False, "1 where its true value is a causal parent of the outcome with ICI"),
+        "parent_without_ici": (_INT, False, "1 where it is one without ICI"),
+        "role": (_TEXT, False, "prognostic (acts alike in both arms), predictive (with ICI only), both, or none"),
+    },
+    sort_by=("outcome", "feature"),
+    unique=["outcome", "feature"],
 )
 
 PREDICTIONS = _table(
@@ -90,7 +116,11 @@ PREDICTIONS = _table(
         "fold": (_TEXT, False, "fold within the repeat; the held-out cohort's name under LOCO"),
         "endpoint": (_TEXT, False, "endpoint predicted, e.g. response"),
         "y_true": (_INT, False, "1 where the patient has the endpoint, else 0"),
-        "p_response": (_FLOAT, True, "predicted probability, null where the model abstained"),
+        "p_response": (
+            _FLOAT,
+            True,
+            "predicted probability of the endpoint's event (response or another), null where the model abstained",
+        ),
         "abstained": (_BOOL, False, "a required marker was missing"),
         "in_training": (
             _BOOL,
@@ -124,7 +154,7 @@ METRICS = _table(
         "level": (_TEXT, False, "level of the subgroup, 'all' for everybody"),
         "threshold_or_horizon": (_FLOAT, True, "probability threshold of a net benefit; null elsewhere"),
         "n": (_INT, False, "patients used"),
-        "n_events": (_INT, False, "responders among them"),
+        "n_events": (_INT, False, "patients with the event among them"),
         "n_abstained": (_INT, False, "patients left out since the model abstained"),
         "estimate": (_FLOAT, True, "point estimate, null where too small or not allowed"),
         "ci_low": (_FLOAT, True, "lower end of the 95 % interval"),
@@ -156,7 +186,7 @@ COMPARISONS = _table(
         "cohort_id": (_TEXT, False, "a cohort, or 'combined'"),
         "threshold_or_horizon": (_FLOAT, True, "probability threshold of a net benefit; null elsewhere"),
         "n_common": (_INT, False, "patients with a fair prediction from both"),
-        "n_events": (_INT, False, "responders among them"),
+        "n_events": (_INT, False, "patients with the event among them"),
         "n_lost": (_INT, False, "patients left out: abstained by one, or one was trained on them"),
         "estimate_model": (_FLOAT, True, "the model's value on the common patients"),
         "estimate_reference": (_FLOAT, True, "the reference's value on the common patients"),
@@ -250,7 +280,19 @@ COHORT = Table(
 
 TABLES: dict[str, Table] = {
     t.name: t
-    for t in (COHORT, TRUTH, CHECKS, MODEL_CHECKS, PREDICTIONS, METRICS, COMPARISONS, CURVES, SHAP, IMPORTANCE)
+    for t in (
+        COHORT,
+        TRUTH,
+        TRUTH_FEATURES,
+        CHECKS,
+        MODEL_CHECKS,
+        PREDICTIONS,
+        METRICS,
+        COMPARISONS,
+        CURVES,
+        SHAP,
+        IMPORTANCE,
+    )
 }
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from immunocast.cohort.outcomes import words_of
 from immunocast.cohort.vocabulary import VOCABULARY
 from immunocast.models.spec import ModelSpec
 from immunocast.store.runfolder import RunFolder
@@ -21,10 +22,12 @@ def describe_model(run: RunFolder, model: str, label: str, spec: ModelSpec) -> s
         and pd.isna(row["threshold_or_horizon"])
         and pd.notna(row["estimate"])
     }
+    about = run.manifest()
+    words = words_of(str(about.get("endpoint", "response")), about.get("endpoint_settings"))
     first = f"**{label}**"
     if auroc := headline.pop("auroc", None):
         first += f": AUROC {_with_interval(auroc, 'estimate', '.3f')}, {auroc['n']:,} patients"
-        first += f", {auroc['n_events']:,} responders"
+        first += f", {auroc['n_events']:,} {words.events}"
     # a UI shows the first lines only: one paragraph, two blanks being markdown's line break
     lines = [first + "  "]
     compared = run.table("comparisons").to_dict("records") if run.has_table("comparisons") else []
@@ -37,6 +40,7 @@ def describe_model(run: RunFolder, model: str, label: str, spec: ModelSpec) -> s
     for name, row in headline.items():
         lines.append(f"- {name.replace('_', ' ')} {_with_interval(row, 'estimate', '.3f')}")
     facts = {
+        "Predicts": f"the probability of {words.title}",
         "Source": spec.source,
         "Needs": ", ".join(spec.required),
         "Uses where measured": ", ".join(spec.optional),

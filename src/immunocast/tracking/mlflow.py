@@ -42,7 +42,8 @@ if TYPE_CHECKING:
 EXPERIMENT_TAGS = {
     "mlflow.experimentKind": "custom_model_development",
     "mlflow.note.content": (
-        "Forecasts of response to immune checkpoint inhibitors. A run is one execution of the pipeline; "
+        "Forecasts of response, resistance, toxicity and survival with immune checkpoint inhibitors. "
+        "A run is one execution of the pipeline; "
         "below it, a child run a model. Runs named *synthetic* say nothing about people."
     ),
 }
@@ -441,7 +442,7 @@ class Tracker:
                 self.client.create_registered_model(
                     name,
                     tags={key: model.tags[key] for key in ("model", "synthetic") if key in model.tags},
-                    description=f"{model.label}: probability of response to immune checkpoint inhibitors.",
+                    description=f"{model.label}: probability of {model.predicts}, with immune checkpoint inhibitors.",
                 )
             except MlflowException as error:
                 if error.error_code != "RESOURCE_ALREADY_EXISTS":

@@ -15,6 +15,7 @@ from typing import Any
 
 import pandas as pd
 
+from immunocast.cohort.outcomes import words_of
 from immunocast.cohort.vocabulary import VOCABULARY
 from immunocast.errors import NotFoundError
 from immunocast.models.spec import ModelSpec
@@ -110,6 +111,7 @@ class Model:
     registered_name : name in the registry, None where it is logged only (published baselines).
     description : markdown for its page.
     tags : labels of the model and its version.
+    predicts : what its probability is of, in words.
     """
 
     name: str
@@ -119,6 +121,7 @@ class Model:
     registered_name: str | None
     description: str
     tags: dict[str, str]
+    predicts: str
 
 
 Record = Param | Metric | Tag | Description | Artifact | ReadableTable | Dataset | Model
@@ -217,6 +220,11 @@ def run_records(run: RunFolder, *, log_patient_tables: bool = True) -> Iterator[
         "cohort_digest": str(provenance.get("digest", ""))[:12],
         "n_patients": _n_patients(run),
         "endpoint": manifest.get("endpoint"),
+        **{
+            f"endpoint.{key}": ", ".join(value) if isinstance(value, list) else value
+            for key, value in (manifest.get("endpoint_settings") or {}).items()
+            if key != "name"
+        },
         "scheme": manifest.get("scheme"),
         "seed": manifest.get("seed"),
         "n_resamples": manifest.get("n_resamples"),
@@ -259,8 +267,12 @@ def model_records(run: RunFolder, model: str) -> Iterator[Record]:
     yield from _numbers_of(run, model, whole=True)
     bundle = run.bundle_path(model, "final")
     if bundle.is_dir():
-        registered = display_name(run, f"immunocast-{model}").replace(" ", "-") if spec.learned else None
-        yield Model(model, label, bundle, spec, registered, description, tags)
+        endpoint = str(manifest.get("endpoint", "response"))
+        # a registered model has one endpoint: versions for another one would be taken for better or worse ones
+        name = f"immunocast-{model}" + ("" if endpoint == "response" else f"-{endpoint}")
+        registered = display_name(run, name).replace(" ", "-") if spec.learned else None
+        title = words_of(endpoint, manifest.get("endpoint_settings")).title
+        yield Model(model, label, bundle, spec, registered, description, tags, title)
 
 
 def _manifest(run: RunFolder) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from sklearn.base import clone
 
+from immunocast.cohort.outcomes import ENDPOINTS, Words, words_of
 from immunocast.engines import Engine, SerialEngine
 from immunocast.errors import ConfigError
 from immunocast.features.preprocess import model_frame
@@ -52,7 +53,7 @@ def cross_predict(
     y : labels aligned with `cohort`, <NA> where unclassifiable.
     models : name -> unfitted model.
     scheme : a validation scheme.
-    endpoint : name written into the predictions.
+    endpoint : name written into the predictions; messages use its words.
     engine : how to spread the fits; results do not depend on it.
 
     Raises
@@ -60,16 +61,17 @@ def cross_predict(
     ConfigError
         Where nobody has a label, or a training fold lacks one of the two classes.
     """
+    words = words_of(endpoint)
     if not models:
         raise ConfigError("No model is configured: add one with +model@models.NAME=NAME.")
     known = y.notna().to_numpy()
     if not known.any():
         raise ConfigError(
-            f"No patient has a label for the endpoint {endpoint!r}: there is nothing to train on. Response comes from "
-            "the column bor (CR, PR, SD, PD, NE) or responder (0/1): map or rename yours."
+            f"No patient has a label for the endpoint {endpoint!r}: there is nothing to train on."
+            + (f" It needs {ENDPOINTS[endpoint].needs}: map or rename yours." if endpoint in ENDPOINTS else "")
         )
     if y[known].nunique() < 2:
-        only = "all responded" if y[known].iloc[0] == 1 else "nobody responded"
+        only = f"all are {words.events}" if y[known].iloc[0] == 1 else f"all are {words.others}"
         raise ConfigError(f"All {int(known.sum())} labelled patients have one outcome ({only}): both are needed.")
     # before unlabelled patients go: one of them may be the link to a cohort that fitted a published model
     seen = {name: _seen_before(cohort, model.spec.trained_on)[known] for name, model in models.items()}
@@ -77,7 +79,7 @@ def cross_predict(
     y_array = y[known].to_numpy(dtype=int)
     splits = list(scheme.split(cohort, y_array))
     for split in splits:
-        _check_classes(split, y_array)
+        _check_classes(split, y_array, words)
     everybody = Split(0, FINAL, scheme.final_train(cohort), np.array([], dtype=int))
     tasks = [(name, split) for name in models for split in [*splits, everybody]]
     frames = {
@@ -126,10 +128,10 @@ def _seen_before(cohort: pd.DataFrame, trained_on: tuple[str, ...]) -> np.ndarra
     return cohort["person_id"].isin(cohort.loc[direct, "person_id"]).to_numpy()
 
 
-def _check_classes(split: Split, y: np.ndarray) -> None:
+def _check_classes(split: Split, y: np.ndarray, words: Words) -> None:
     events = int(y[split.train].sum())
     if events == 0 or events == len(split.train):
         raise ConfigError(
-            f"The training fold of {split.fold} has {events} responders among {len(split.train)} patients: "
+            f"The training fold of {split.fold} has {events} {words.events} among {len(split.train)} patients: "
             "both classes are needed. Choose other cohorts or another validation scheme."
         )

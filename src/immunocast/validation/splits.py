@@ -111,7 +111,7 @@ class RepeatedStratifiedKFold:
         per_class = min(int(y.sum()), int(len(y) - y.sum()))
         if per_class < self.n_splits:
             raise ConfigError(
-                f"{self.n_splits} folds need at least as many responders and non-responders; the smaller class "
+                f"{self.n_splits} folds need at least as many patients with and without the event; the smaller class "
                 f"has {per_class}. Lower validation.n_splits."
             )
         # a stratum smaller than the number of folds cannot be spread over them: it joins its outcome's other

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from immunocast.cohort.cbioportal.files import LfsPointer, lfs_pointer, read_lines
 from immunocast.cohort.hints import closest
+from immunocast.cohort.registry import how_to_get
 from immunocast.errors import DataError, Problem
 
 
@@ -156,6 +157,7 @@ def _check_folder(folder: Path) -> None:
             mend = f"There are: {', '.join(near)}" if near else "Check cohort.folder"
         except OSError:
             mend = f"The folder {folder.parent} is not there either"
+        mend = how_to_get(folder) or mend
         mend += ". The folder of the data is `paths.data`, from the environment variable IMMUNOCAST_DATA"
         raise DataError(Problem("there is no such folder", mend, file=where))
     names = [p.name for p in folder.iterdir()]

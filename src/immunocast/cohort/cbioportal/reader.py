@@ -33,6 +33,7 @@ from immunocast.cohort.hints import did_you_mean
 from immunocast.cohort.mapping import parse_mapping
 from immunocast.cohort.mapping_types import Sheet
 from immunocast.cohort.raw_table import RawTable, make_raw_table
+from immunocast.cohort.registry import locate
 from immunocast.cohort.rows import filter_rows
 from immunocast.cohort.standardise import SheetTable, standardise
 from immunocast.cohort.table import CohortTables, Provenance, to_cohort_table
@@ -118,7 +119,7 @@ class StudyFolder:
         """
         if not self.folder:
             raise ConfigError("No study folder is set. Name it with cohort.folder=/path/to/study.")
-        return Path(self.data_dir).expanduser() / Path(self.folder).expanduser()
+        return locate(self.data_dir, self.folder)
 
     def load(self) -> CohortTables:
         """Read the study.

@@ -1,0 +1,189 @@
+"""Event flags: inverted, constant, or known for the deceased only."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from scipy.stats import binom, norm
+
+from immunocast.cohort.checks.findings import Part
+from immunocast.cohort.checks.registry import Check, register
+from immunocast.cohort.checks.stats import MIN_CLASS, auroc, difference_z
+from immunocast.cohort.vocabulary import label
+
+register(
+    [
+        Check(
+            "IC-FLAG-001", "error", "an event flag is inverted",
+            "0 seems to mean event and 1 censored: the longest followed have the events, responders have more of them "
+            "than non-responders, or the patients with PD have none.",
+            "Survival curves, hazards, durable benefit and resistance come out upside down.",
+            "State the coding in the mapping: `pfs_event: {source: ..., coding: {0: 1, 1: 0}}`.",
+            "Evidence is added up as signed z values, each limited to 6 either way: event by response; event by time "
+            "(patients with events have shorter times); for PFS, the share of events among patients with PD against "
+            "one half, and among the deceased; for OS, death among patients without a PFS event against those with one. Fires at a sum "
+            "of 6 against the flag with one piece of evidence of 4 or more; or where time alone says so with AUROC .65 and z of 4.",
+        ),
+        Check(
+            "IC-FLAG-002", "warning", "patients with PD or deceased have no PFS event",
+            "Progression as best response is an event of PFS, and so is death. These patients are flagged as "
+            "censored.",
+            "They count as free of progression.",
+            "Look at the patients listed; mend the flag, or leave PFS out where it means something else.",
+            "More of the patients with PD, or of the deceased, than 3 % (binomial, p < .001), three at least. Riaz 2017 and Liu 2019 "
+            "have up to 7 % of the deceased, censored for another therapy.",
+        ),
+        Check(
+            "IC-FLAG-003", "warning", "an event flag is the same for everybody",
+            "All patients have the event, or nobody has.",
+            "Without censored patients times are those of the dead; without events nothing can be estimated.",
+            "Look at the source column; map the column of the status.",
+            "20 patients or more known.",
+        ),
+        Check(
+            "IC-SURV-002", "error", "overall survival is known for the deceased only",
+            "Nobody alive has a follow-up time: OS is missing exactly where the patient lives.",
+            "Every survival estimate made of it is far too short, by an unknown amount.",
+            "Rebuild the times from dates of last contact, or leave the columns out.",
+            "20 patients with known OS, all of them (98 %) dead, while OS is missing for at least 5 % of the patients, or 3; or OS "
+            "missing for half of those alive and more often than for the dead (z of 5).",
+        ),
+        Check(
+            "IC-SURV-005", "warning", "times are missing more often for patients without the event",
+            "Follow-up was not recorded for part of the patients alive (or free of progression).",
+            "Who is left is sicker than the cohort: survival estimates are too short.",
+            "Rebuild the times from dates of last contact.",
+            "Three patients or more without the event lack the time, more often than those with it (z of 4); 10 patients of each kind.",
+        ),
+        Check(
+            "IC-SURV-006", "error", "progression-free survival is known for the progressed only",
+            "Nobody who is free of progression has a follow-up time.",
+            "Every estimate made of it is far too short; durable benefit can't be told.",
+            "Fill in the time of last contact for the others (`coalesce:` in the mapping).",
+            "As IC-SURV-002, for PFS.",
+        ),
+    ]
+)  # fmt: skip
+
+_LIMIT = 6.0
+
+
+def check_flags(part: Part) -> Iterator[dict[str, Any]]:
+    """Findings on the event flags of one cohort."""
+    for flag, time, code in (("pfs_event", "pfs_months", "IC-SURV-006"), ("os_event", "os_months", "IC-SURV-002")):
+        one_sided = _events_only(part, time, flag, code)
+        if one_sided is not None:
+            yield one_sided
+        event = part.number(flag)
+        known = ~np.isnan(event)
+        if known.sum() >= 20 and len(np.unique(event[known])) == 1:
+            what = "1 (event)" if event[known][0] == 1 else "0 (censored)"
+            if one_sided is None:
+                words = f"{label(flag)} is {what} for all {int(known.sum())} patients."
+                yield part.found("IC-FLAG-003", words, flag, n=int(known.sum()))
+        evidence = _evidence(part, flag, time)
+        if _is_inverted(evidence):
+            words = (
+                f"{label(flag)} seems inverted (0 = event): "
+                + "; ".join(w for _, w in evidence if w)
+                + f". If 1 means censored, map `{flag}: {{source: ..., coding: {{0: 1, 1: 0}}}}`."
+            )
+            yield part.found("IC-FLAG-001", words, flag, n=int(known.sum()))
+        elif flag == "pfs_event":
+            yield from _progressed_without_event(part, event)
+
+
+def _evidence(part: Part, flag: str, time: str) -> list[tuple[float, str]]:
+    """Signed z (below 0: inverted) and words for what speaks for inversion."""
+    event, times, response = part.number(flag), part.number(time), part.response
+    known = ~np.isnan(event)
+    found: list[tuple[float, str]] = []
+
+    def compare(expected_more: np.ndarray, expected_fewer: np.ndarray, words: str) -> None:
+        a, b = known & expected_more, known & expected_fewer
+        z = difference_z(int(event[a].sum()), int(a.sum()), int(event[b].sum()), int(b.sum()))
+        if min(a.sum(), b.sum()) >= 5:
+            said = words.format(a=event[a].mean(), b=event[b].mean()) if z < -2 else ""
+            found.append((float(np.clip(z, -_LIMIT, _LIMIT)), said))
+
+    compare(response == 0, response == 1, "{b:.0%} of responders but {a:.0%} of non-responders have the event")
+    timed = known & ~np.isnan(times)
+    events, others = int(event[timed].sum()), int((1 - event[timed]).sum())
+    if min(events, others) >= 5:
+        area = auroc(times[timed], event[timed])
+        z = (0.5 - area) * np.sqrt(12 * events * others / (events + others + 1))
+        # AUROC alone is strong enough when it is far off; time_alone below needs it
+        said = f"patients with the event were followed longer (AUROC {area:.2f})" if z < -2 else ""
+        found.append((float(np.clip(z, -_LIMIT, _LIMIT)), said))
+        if area >= 0.65 and z <= -4:
+            found.append((-_LIMIT / 3, ""))
+    dead, progressed = part.number("os_event"), part.number("pfs_event")
+    if flag == "pfs_event":
+        pd_ = known & (part.text("bor") == "PD").to_numpy(dtype=bool)
+        if pd_.sum() >= 5:
+            z = _against_half(int(event[pd_].sum()), int(pd_.sum()))
+            found.append((z, f"only {event[pd_].mean():.0%} of the patients with PD have the event" if z < -2 else ""))
+        compare(dead == 1, dead == 0, "{a:.0%} of the deceased but {b:.0%} of those alive have the event")
+    else:
+        compare(
+            progressed == 1, progressed == 0, "{b:.0%} of those without a PFS event but {a:.0%} of those with one died"
+        )
+    return found
+
+
+def _against_half(events: int, n: int) -> float:
+    """Signed z of a share against one half, exact; PD as best response is an event of PFS by definition."""
+    if events * 2 >= n:
+        return float(np.clip(norm.isf(binom.sf(events - 1, n, 0.5)), 0, _LIMIT))
+    return float(-np.clip(norm.isf(binom.cdf(events, n, 0.5)), 0, _LIMIT))
+
+
+def _is_inverted(evidence: list[tuple[float, str]]) -> bool:
+    z = [e for e, _ in evidence]
+    return bool(z) and sum(z) <= -6 and min(z) <= -4 and max(z) < 3.5
+
+
+def _progressed_without_event(part: Part, event: np.ndarray) -> Iterator[dict[str, Any]]:
+    groups = {
+        "patients with PD as best response": (part.text("bor") == "PD").to_numpy(dtype=bool),
+        "deceased patients": part.number("os_event") == 1,
+    }
+    for name, group in groups.items():
+        all_ = group & ~np.isnan(event)
+        without = all_ & (event == 0)
+        k, n = int(without.sum()), int(all_.sum())
+        if k >= 3 and binom.sf(k - 1, n, 0.03) < 1e-3:
+            words = f"{k} of {n} {name} have no PFS event ({label('pfs_event')} is 0)."
+            yield part.found("IC-FLAG-002", words, "pfs_event", mask=without)
+
+
+def _events_only(part: Part, time: str, flag: str, code: str) -> dict[str, Any] | None:
+    """Whether a time is given for patients with the event only."""
+    if time not in part.frame or flag not in part.frame:
+        return None
+    times, event = part.number(time), part.number(flag)
+    timed = ~np.isnan(times)
+    complete = timed & ~np.isnan(event)
+    n, missing = int(complete.sum()), int((~timed).sum())
+    who, rest = ("the deceased", "those alive") if flag == "os_event" else ("the progressed", "those censored")
+    if n >= 20 and event[complete].mean() >= 0.98 and missing >= max(3, 0.05 * len(times)):
+        words = (
+            f"{label(time)} is known for {n} patients, of whom {event[complete].mean():.0%} have the event, and missing for "
+            f"{missing}: it is given for {who} only."
+        )
+        return part.found(code, words, time, n=missing)
+    free, had = event == 0, event == 1
+    gone_free, gone_had = int((free & ~timed).sum()), int((had & ~timed).sum())
+    if min(free.sum(), had.sum()) < MIN_CLASS or gone_free < 3:
+        return None
+    z = difference_z(gone_free, int(free.sum()), gone_had, int(had.sum()))
+    half = gone_free >= free.sum() / 2
+    if z >= (5 if half else 4):
+        words = (
+            f"{label(time)} is missing for {gone_free} of {int(free.sum())} patients without the event ({rest}) and for "
+            f"{gone_had} of {int(had.sum())} with it."
+        )
+        return part.found(code if half else "IC-SURV-005", words, time, n=gone_free)
+    return None
