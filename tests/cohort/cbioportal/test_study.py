@@ -271,3 +271,25 @@ def test_expression_scores_by_sample(load_study, files):
     pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n"
     stub = load_study(block, meta_mrna=meta, data_mrna_seq_tpm=pointer)
     assert "expression scores are missing" in told(stub, "IC-STUDY-002")[0]
+
+
+def test_tcga_barcodes_are_shortened_unless_two_fit_one_sample(load_study, files, maf_rows):
+    samples = files["data_clinical_sample.txt"].replace("S1p", "TCGA-A1-A0SB-01").replace("S2", "TCGA-A1-A0SC-01")
+    maf = maf_rows(
+        ("TP53", 1, "Missense_Mutation", "TCGA-A1-A0SB-01A-11D-A142-09"),
+        ("TP53", 2, "Missense_Mutation", "TCGA-A1-A0SC-01A-11D-A142-09"),
+        ("TP53", 3, "Missense_Mutation", "TCGA-A1-A0SC-01B-11D-A142-09"),
+    )
+    matrix = {"data_gene_panel_matrix": None, "meta_matrix": None, "cases": None}
+    tables = load_study(data_clinical_sample=samples, data_mutations=maf, **matrix)
+    assert by_patient(tables)["mutation_count"].fillna(-1).tolist() == [1, -1, -1, -1, -1, -1]
+    assert "3 TCGA barcodes were matched" in told(tables, "IC-MAF-011")[0]
+    assert "2 of 3 samples are not in the clinical file" in told(tables, "IC-MAF-004")[0]
+
+
+def test_without_a_default_panel_tmb_is_missing_where_none_is_named(load_study):
+    tables = load_study({"mutations": {"default_panel": None}})
+    table = by_patient(tables)
+    assert table["tmb_mut_mb"].fillna(-1).tolist() == [4, -1, 0, -1, -1, -1]
+    assert table["mutation_count"].fillna(-1).tolist() == [2, 1, 0, -1, -1, -1]
+    assert "`mutations.default_panel` is null" in told(tables, "IC-MAF-005")[0]
