@@ -79,6 +79,7 @@ class _Step:
         self.counts, self.samples, self.profiled, self.rule = counts, samples, profiled, rule
         self.file, self.cohort_id = file, cohort_id
         self.checks: list[dict[str, Any]] = []
+        self.panels: dict[str, Panel] = {}
 
     def run(self) -> SampleMutations:
         self.tell_rows()
@@ -192,7 +193,11 @@ class _Step:
         name = (profiled.matrix or {}).get(sample) or profiled.meta_panel or profiled.clinical.get(sample)
         if not name and not profiled.matrix_is_lost:
             name = self.rule.default_panel
-        return find_panel(name, self.rule.panel_sizes_mb, profiled.files) if name else None
+        if not name:
+            return None
+        if name not in self.panels:
+            self.panels[name] = find_panel(name, self.rule.panel_sizes_mb, profiled.files)
+        return self.panels[name]
 
     def size(self, panel: Panel | None) -> float:
         """Megabases to divide by; NaN where TMB is not computed."""
