@@ -48,7 +48,7 @@ def test_optional_files_that_are_pointers_are_told_and_the_study_loads(load_stud
 def test_pointers_of_files_that_are_not_read_are_listed(load_study, files):
     meta = files["meta_mutations.txt"].replace("MUTATION_EXTENDED", "COPY_NUMBER_ALTERATION")
     tables = load_study(meta_cna=meta.replace("data_mutations", "data_cna"), data_cna=LFS)
-    assert told(tables, "IC-STUDY-002") == ["1 data files that are not read here are git-LFS pointers: data_cna.txt"]
+    assert told(tables, "IC-STUDY-001") == ["1 data files that are not read here are git-LFS pointers: data_cna.txt"]
 
 
 def test_missing_clinical_files(refused, load_study, files):
@@ -193,7 +193,7 @@ def test_case_lists_and_panels_with_mistakes(refused, load_study, files):
     empty = "cancer_study_identifier: tiny\nstable_id: tiny_sequenced\ncase_list_ids: \n"
     assert "the list case_list_ids is empty" in refused(cases=empty)
     strange = load_study(cases=files["case_lists/cases_sequenced.txt"].strip() + "\tnobody2\n")
-    assert "1 samples of the case list are not in the clinical file: nobody2" in told(strange, "IC-MAF-007")[0]
+    assert "1 samples of the case list are not in the clinical file: nobody2" in told(strange, "IC-MAF-014")[0]
     by_category = "stable_id: tiny_xyz\ncase_list_category: all_cases_with_mutation_data\ncase_list_ids: S4\n"
     tables = load_study(cases=by_category)
     assert tables.cohort["mutation_count"].fillna(-1).tolist() == [2, 1, 0, 0, -1, -1]

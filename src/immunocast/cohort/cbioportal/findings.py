@@ -44,7 +44,7 @@ def tell_study(study: Study, found: Findings) -> None:
         found.tell("IC-STUDY-001", "info", message, n=len(absent))
     if pointers:
         message = f"{len(pointers)} data files that are not read here are git-LFS pointers: {', '.join(pointers)}"
-        found.tell("IC-STUDY-002", "info", message, n=len(pointers))
+        found.tell("IC-STUDY-001", "info", message, n=len(pointers))
 
 
 def tell_samples(joined: Joined, chosen: Chosen, by_list: bool, found: Findings) -> None:

@@ -213,7 +213,7 @@ class StudyFolder:
         if types.by_rule:
             listed = ", ".join(f"{name} ({n})" for name, n in types.by_rule.items())
             message = f"{types.source}: taken as Other, because the vocabulary has no type for them: {listed}"
-            found.tell("IC-STUDY-005", "info", message, column="tumor_type", n=sum(types.by_rule.values()))
+            found.tell("IC-STUDY-007", "info", message, column="tumor_type", n=sum(types.by_rule.values()))
         return types.values
 
     def _with_mutations(
@@ -271,7 +271,7 @@ class StudyFolder:
         named = any(m.data_path == file.path for m in study.metas)
         if named and not file.is_there:
             message = f"{file.path.name} is not in the folder: expression scores are missing"
-            found.tell("IC-STUDY-001", "warning", message, n=len(frame))
+            found.tell("IC-STUDY-002", "warning", message, n=len(frame))
             return frame, []
         if file.is_there and not is_usable(file, "expression scores are missing", found):
             return frame, []

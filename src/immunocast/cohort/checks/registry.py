@@ -31,6 +31,7 @@ FAMILIES = {
     "EVENTS": "Size",
     "FILE": "Files and mappings",
     "STUDY": "Study folders of cBioPortal",
+    "MAF": "Mutations of study folders",
     "EXPR": "Expression matrices",
     "VIEW": "Views",
     "NOTE": "Notes",
