@@ -15,7 +15,8 @@ from immunocast.cohort.synthetic.reference import solved
 from immunocast.cohort.synthetic.response import RESPONSE_PARENTS, Scenario, interaction, response_terms
 from immunocast.cohort.synthetic.roles import MECHANISM, OUTCOMES, truth_features
 from immunocast.cohort.synthetic.shapley import background_of, shapley_values
-from immunocast.cohort.synthetic.streams import ReferenceStreams
+from immunocast.cohort.synthetic.streams import ReferenceStreams, Streams
+from immunocast.cohort.synthetic.survival import log_hazards
 from immunocast.cohort.vocabulary import FEATURES, VOCABULARY
 from immunocast.errors import ImmunocastError
 from immunocast.features.preprocess import model_frame
@@ -131,6 +132,27 @@ def test_what_is_prognostic_moves_both_arms_and_what_is_predictive_one():
     assert roles[("response", "tmb_mut_mb")] == roles[("response", "pdl1_tps")] == "predictive"
     assert roles[("response", "albumin_g_dl")] == roles[("os", "nlr")] == "prognostic"
     assert roles[("response", "hla_loh")] == roles[("response", "sex")] == roles[("os", "platelets_10e9_l")] == "none"
+
+
+@pytest.mark.parametrize("name", ["default", "null_tmb", "prognostic_only"])
+def test_roles_for_survival_are_those_of_the_hazards(name):
+    """Each feature's true value is changed by itself: who is named a parent in an arm moves a hazard there."""
+    scenario = Scenario.named(name, P)
+    roles = truth_features(scenario, P).set_index(["outcome", "feature"])
+    values = draw_patients(np.zeros(400, dtype=np.int8), Streams(3, "x", 0, 400), P)
+    latent = {
+        "gep_score": "z_t_cell_inflammation",
+        "exhaustion_score": "z_exhaustion",
+        "tgfb_score": "z_tgfb_exclusion",
+    }
+    for feature in ("tmb_mut_mb", "nlr", "albumin_g_dl", "antibiotics_60d", "stk11_mut", "ap_loss", "hla_loh", *latent):
+        changed = {**values, latent.get(feature, feature): values[latent.get(feature, feature)] + 1}
+        for arm, ici in (("parent_with_ici", True), ("parent_without_ici", False)):
+            arms = np.full(400, ici)
+            before, after = (log_hazards(v, arms, P, scenario.removed, scenario.alike) for v in (values, changed))
+            moved = (before.death != after.death).any() or (before.resistance != after.resistance).any()
+            for outcome in ("pfs", "os", "acquired_resistance"):
+                assert roles.loc[(outcome, feature), arm] == int(moved), (outcome, feature, arm)
 
 
 def test_prognostic_only_gives_everybody_the_same_gain_in_log_odds():
