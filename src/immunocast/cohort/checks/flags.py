@@ -22,8 +22,8 @@ register(
             "Survival curves, hazards, durable benefit and resistance come out upside down.",
             "State the coding in the mapping: `pfs_event: {source: ..., coding: {0: 1, 1: 0}}`.",
             "Evidence is added up as signed z values, each limited to 6 either way: event by response; event by time "
-            "(patients with events have shorter times); for PFS, the share of events among patients with PD against "
-            "one half, and among the deceased; for OS, death among patients without a PFS event against those with one. Fires at a sum "
+            "(patients with events have shorter times); for PFS, the share of events among patients with PD, and among the "
+            "deceased, against one half; for OS, the share of deaths among patients without a PFS event against one half. Fires at a sum "
             "of 6 against the flag with one piece of evidence of 4 or more; or where time alone says so with AUROC .65 and z of 4.",
         ),
         Check(
@@ -72,6 +72,7 @@ _LIMIT = 6.0
 
 def check_flags(part: Part) -> Iterator[dict[str, Any]]:
     """Findings on the event flags of one cohort."""
+    progressed = part.number("pfs_event")
     for flag, time, code in (("pfs_event", "pfs_months", "IC-SURV-006"), ("os_event", "os_months", "IC-SURV-002")):
         one_sided = _events_only(part, time, flag, code)
         if one_sided is not None:
@@ -83,8 +84,9 @@ def check_flags(part: Part) -> Iterator[dict[str, Any]]:
             if one_sided is None:
                 words = f"{label(flag)} is {what} for all {int(known.sum())} patients."
                 yield part.found("IC-FLAG-003", words, flag, n=int(known.sum()))
-        evidence = _evidence(part, flag, time)
+        evidence = _evidence(part, flag, time, progressed)
         if _is_inverted(evidence):
+            progressed = 1 - progressed if flag == "pfs_event" else progressed
             words = (
                 f"{label(flag)} seems inverted (0 = event): "
                 + "; ".join(w for _, w in evidence if w)
@@ -95,8 +97,8 @@ def check_flags(part: Part) -> Iterator[dict[str, Any]]:
             yield from _progressed_without_event(part, event)
 
 
-def _evidence(part: Part, flag: str, time: str) -> list[tuple[float, str]]:
-    """Signed z (below 0: inverted) and words for what speaks for inversion."""
+def _evidence(part: Part, flag: str, time: str, progressed: np.ndarray) -> list[tuple[float, str]]:
+    """Signed z (below 0: inverted) and words for what speaks for inversion; `progressed` is the right PFS flag."""
     event, times, response = part.number(flag), part.number(time), part.response
     known = ~np.isnan(event)
     found: list[tuple[float, str]] = []
@@ -119,17 +121,20 @@ def _evidence(part: Part, flag: str, time: str) -> list[tuple[float, str]]:
         found.append((float(np.clip(z, -_LIMIT, _LIMIT)), said))
         if area >= 0.65 and z <= -4:
             found.append((-_LIMIT / 3, ""))
-    dead, progressed = part.number("os_event"), part.number("pfs_event")
     if flag == "pfs_event":
-        pd_ = known & (part.text("bor") == "PD").to_numpy(dtype=bool)
-        if pd_.sum() >= 5:
-            z = _against_half(int(event[pd_].sum()), int(pd_.sum()))
-            found.append((z, f"only {event[pd_].mean():.0%} of the patients with PD have the event" if z < -2 else ""))
-        compare(dead == 1, dead == 0, "{a:.0%} of the deceased but {b:.0%} of those alive have the event")
+        for who, group in (
+            ("patients with PD", (part.text("bor") == "PD").to_numpy(dtype=bool)),
+            ("deceased", part.number("os_event") == 1),
+        ):
+            inside = known & group
+            if inside.sum() >= 5:
+                z = _against_half(int(event[inside].sum()), int(inside.sum()))
+                found.append((z, f"only {event[inside].mean():.0%} of the {who} have the event" if z < -2 else ""))
     else:
-        compare(
-            progressed == 1, progressed == 0, "{b:.0%} of those without a PFS event but {a:.0%} of those with one died"
-        )
+        free = known & (progressed == 0)
+        if free.sum() >= 5:
+            z = -_against_half(int(event[free].sum()), int(free.sum()))
+            found.append((z, f"{event[free].mean():.0%} of those without a PFS event died" if z < -2 else ""))
     return found
 
 
