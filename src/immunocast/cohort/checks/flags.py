@@ -22,9 +22,12 @@ register(
             "Survival curves, hazards, durable benefit and resistance come out upside down.",
             "State the coding in the mapping: `pfs_event: {source: ..., coding: {0: 1, 1: 0}}`.",
             "Evidence is added up as signed z values, each limited to 6 either way: event by response; event by time "
-            "(patients with events have shorter times); for PFS, the share of events among patients with PD, and among the "
-            "deceased, against one half; for OS, the share of deaths among patients without a PFS event against one half. Fires at a sum "
-            "of 6 against the flag with one piece of evidence of 4 or more; or where time alone says so with AUROC .65 and z of 4.",
+            "(patients with events have shorter times); for PFS, the share of events among patients with PD, and "
+            "among the "
+            "deceased, against one half; for OS, the share of deaths among patients without a PFS event against one "
+            "half. Fires at a sum "
+            "of 6 against the flag with one piece of evidence of 4 or more; or where time alone says so with AUROC "
+            ".65 and z of 4.",
         ),
         Check(
             "IC-FLAG-002", "warning", "patients with PD or deceased have no PFS event",
@@ -32,7 +35,8 @@ register(
             "censored.",
             "They count as free of progression.",
             "Look at the patients listed; mend the flag, or leave PFS out where it means something else.",
-            "More of the patients with PD, or of the deceased, than 3 % (binomial, p < .001), three at least. Riaz 2017 and Liu 2019 "
+            "More of the patients with PD, or of the deceased, than 3 % (binomial, p < .001), three at least. Riaz "
+            "2017 and Liu 2019 "
             "have up to 7 % of the deceased, censored for another therapy.",
         ),
         Check(
@@ -47,7 +51,8 @@ register(
             "Nobody alive has a follow-up time: OS is missing exactly where the patient lives.",
             "Every survival estimate made of it is far too short, by an unknown amount.",
             "Rebuild the times from dates of last contact, or leave the columns out.",
-            "20 patients with known OS, all of them (98 %) dead, while OS is missing for at least 5 % of the patients, or 3; or OS "
+            "20 patients with known OS, all of them (98 %) dead, while OS is missing for at least 5 % of the "
+            "patients, or 3; or OS "
             "missing for half of those alive and more often than for the dead (z of 5).",
         ),
         Check(
@@ -55,7 +60,8 @@ register(
             "Follow-up was not recorded for part of the patients alive (or free of progression).",
             "Who is left is sicker than the cohort: survival estimates are too short.",
             "Rebuild the times from dates of last contact.",
-            "Three patients or more without the event lack the time, more often than those with it (z of 4); 10 patients of each kind.",
+            "Three patients or more without the event lack the time, more often than those with it (z of 4); 10 "
+            "patients of each kind.",
         ),
         Check(
             "IC-SURV-006", "error", "progression-free survival is known for the progressed only",
@@ -175,7 +181,8 @@ def _events_only(part: Part, time: str, flag: str, code: str) -> dict[str, Any] 
     who, rest = ("the deceased", "those alive") if flag == "os_event" else ("the progressed", "those censored")
     if n >= 20 and event[complete].mean() >= 0.98 and missing >= max(3, 0.05 * len(times)):
         words = (
-            f"{label(time)} is known for {n} patients, of whom {event[complete].mean():.0%} have the event, and missing for "
+            f"{label(time)} is known for {n} patients, of whom {event[complete].mean():.0%} have the event, and "
+            f"missing for "
             f"{missing}: it is given for {who} only."
         )
         return part.found(code, words, time, n=missing)
@@ -187,7 +194,8 @@ def _events_only(part: Part, time: str, flag: str, code: str) -> dict[str, Any] 
     half = gone_free >= free.sum() / 2
     if z >= (5 if half else 4):
         words = (
-            f"{label(time)} is missing for {gone_free} of {int(free.sum())} patients without the event ({rest}) and for "
+            f"{label(time)} is missing for {gone_free} of {int(free.sum())} patients without the event ({rest}) and "
+            f"for "
             f"{gone_had} of {int(had.sum())} with it."
         )
         return part.found(code if half else "IC-SURV-005", words, time, n=gone_free)
