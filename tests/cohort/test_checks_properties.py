@@ -118,7 +118,7 @@ def test_repair_is_told_flagged_and_stops_at_a_waiver(cohort):
         ({"IC-CONST-002:nlr": "looked up"}, None, 0),
         (None, {"synthetic-A": {"IC-CONST-002": "looked up"}}, (gone & (cohort["cohort_id"] == "synthetic-B")).sum()),
     ):
-        same, _, n = set_missing(cohort, imputed_in(cohort), apply_waivers(found, waive, by_cohort))
+        _, _, n = set_missing(cohort, imputed_in(cohort), apply_waivers(found, waive, by_cohort))
         assert n == left
     assert set_missing(cohort, imputed_in(cohort), apply_waivers(found, None))[0].equals(repaired), "deterministic"
 

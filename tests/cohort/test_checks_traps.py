@@ -90,7 +90,9 @@ def test_natural_atoms_are_no_constants(small):
         {
             "patient_id": [f"p{i:03d}" for i in range(n)],
             "cohort_id": "a",
-            "pdl1_tps": rng.choice([0, 0, 0, 1, 2, 5, 5, 10, 20, 30, 40, 50, 60, 70, 80, 90, 90, 95, 100, 100, 3, 15, 25], n),
+            "pdl1_tps": rng.choice(
+                [0, 0, 0, 1, 2, 5, 5, 10, 20, 30, 40, 50, 60, 70, 80, 90, 90, 95, 100, 100, 3, 15, 25], n
+            ),
             "tmb_mut_mb": np.round(rng.poisson(rng.gamma(1.5, 4, n)) / rng.choice([0.98, 1.06, 1.22], n), 2),
             "age_years": np.rint(rng.normal(62, 11, n)).clip(20, 90),
             "albumin_g_dl": np.round(rng.normal(3.9, 0.4, n), 1),
@@ -132,5 +134,7 @@ def test_names_that_are_after_baseline(header, after, small):
 
 def test_an_adverse_event_is_never_a_baseline_feature(small):
     y = make_labels(small).y
-    codes = [(f["code"], f["column"]) for f in check_cohort(small, y, REAL, ["nlr", "irae"]) if f["severity"] == "error"]
+    codes = [
+        (f["code"], f["column"]) for f in check_cohort(small, y, REAL, ["nlr", "irae"]) if f["severity"] == "error"
+    ]
     assert codes == [("IC-LEAK-003", "irae")]

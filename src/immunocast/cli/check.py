@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 import textwrap
+from collections.abc import Hashable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -35,8 +36,8 @@ def check(
         typer.Argument(help="FILE or cohort=NAME, and settings such as endpoint=dcb or +checks.waive.CODE=REASON."),
     ] = None,
     mapping: Annotated[
-        str | None, typer.Option(help="Cohort configuration that maps FILE's columns; inferred where FILE carries no names "
-                                      "of the vocabulary.")
+        str | None, typer.Option(help="Cohort configuration that maps FILE's columns; inferred where they have "
+                                      "other names than the vocabulary's.")
     ] = None,
     explain: Annotated[str | None, typer.Option(metavar="CODE", help="Explain one check, and do nothing else.")] = None,
     sheet: Annotated[str | None, typer.Option(help="Sheet of a workbook with several.")] = None,
@@ -206,7 +207,7 @@ def report(found: pd.DataFrame, title: str, told: list[str], width: int, *, colo
     return "\n".join(lines)
 
 
-def _listed(rows: list[dict[str, Any]], checks: dict[str, Check], width: int) -> list[str]:
+def _listed(rows: list[dict[Hashable, Any]], checks: dict[str, Check], width: int) -> list[str]:
     import pandas as pd
 
     lines: list[str] = []

@@ -90,7 +90,7 @@ def check_cohort(
         found.append(finding("IC-VIEW-001", "error", words, n=len(cohort)))
     parts = _parts(cohort, y, unmapped, sources)
     n_tests = sum(len(part.features) for part in parts)
-    leaked = []
+    leaked: list[dict[str, Any]] = []
     for part in parts:
         found += others.check_events(part)
         found += missing.check_whole_columns(part, features)

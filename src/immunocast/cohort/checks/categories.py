@@ -20,7 +20,8 @@ register(
             "A column of categories has nearly as many levels as a free text: ids, remarks or combinations.",
             "Subgroups of one patient; nothing can be estimated or balanced over them.",
             "Give a coding that brings the levels together.",
-            "Regimen, histology, ancestry, site, panel, organ: more than 30 levels, or at least 10 that are more than a third of the "
+            "Regimen, histology, ancestry, site, panel, organ: more than 30 levels, or at least 10 that are more "
+            "than a third of the "
             "patients; for the vocabulary's own categories any value that is not in its list.",
         ),
         Check(
@@ -51,7 +52,10 @@ def check_categories(part: Part) -> Iterator[dict[str, Any]]:
                 yield part.found("IC-CAT-001", words, spec.name, n=int(known.isin(strange).sum()))
             continue
         if spec.name in _TEXTS and (len(levels) > MAX_LEVELS or (len(levels) >= 10 and len(levels) > len(known) / 3)):
-            words = f"{label(spec.name)} has {len(levels)} different values for {len(known)} patients, e.g. {_listed(levels)}."
+            words = (
+                f"{label(spec.name)} has {len(levels)} different values for {len(known)} patients, e.g. "
+                f"{_listed(levels)}."
+            )
             yield part.found("IC-CAT-001", words, spec.name, n=len(known))
         plain = (
             pd.Series(levels, dtype="str")

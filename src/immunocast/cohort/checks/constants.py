@@ -53,7 +53,8 @@ register(
             "IC-CONST-004", "info", "values are capped",
             "The largest (or smallest) value is shared by more patients than the tail explains: values beyond a bound "
             "were set to it, or an assay has a limit of detection.",
-            "The true values beyond the bound are lost: a model can't be compared there, and an effect of extreme values "
+            "The true values beyond the bound are lost: a model can't be compared there, and an effect of extreme "
+            "values "
             "can't be seen.",
             "Nothing, if the models cap at the same bound; else ask for the values as measured.",
             "As IC-CONST-002, for the largest or smallest value; limits of the vocabulary and natural zeros excluded.",
@@ -64,7 +65,8 @@ register(
             "One 999 is enough to bend a mean, a scale or a linear model.",
             "Declare it in the mapping: `{source: ..., missing: [999]}`. Unless waived, the analysis view sets these "
             "values to missing and adds a measured-flag.",
-            "Values of 9, 99, 999, 9999, 888 or 8888 at least twice (999 and above: three times) the next lower value; 0 in 2 "
+            "Values of 9, 99, 999, 9999, 888 or 8888 at least twice (999 and above: three times) the next lower "
+            "value; 0 in 2 "
             "patients or more where 0 is impossible and the next value is at least a tenth of the median.",
         ),
         Check(
@@ -151,7 +153,8 @@ def imputed_values(part: Part) -> Iterator[Imputed]:
         if len(fine):
             mask = np.isin(values, fine)
             words = (
-                f"{label(column)} has {len(fine)} value{'s' * (len(fine) > 1)} with more decimals than the measured ones "
+                f"{label(column)} has {len(fine)} value{'s' * (len(fine) > 1)} with more decimals than the measured "
+                f"ones "
                 f"({_listed(fine)}), shared by {int(mask.sum())} patients: imputed means?"
             )
             yield Imputed("IC-CONST-003", column, mask, words)
@@ -220,12 +223,9 @@ def _natural(column: str, value: float) -> bool:
     if value == 0:
         return column in ZERO_IS_NATURAL
     return (
-        spec.unit in ("%",)
-        and value == spec.high
-        or spec.high == 1
-        and value == 1
-        or column == "pdl1_cps"
-        and value == 100
+        (spec.unit in ("%",) and value == spec.high)
+        or (spec.high == 1 and value == 1)
+        or (column == "pdl1_cps" and value == 100)
     )
 
 

@@ -1,4 +1,4 @@
-"""Columns that were computed from other columns: exact multiples, shifted copies, duplicates; also in part of the rows."""
+"""Columns that were computed from other columns: exact multiples, copies; also in part of the rows."""
 
 from __future__ import annotations
 
@@ -23,9 +23,11 @@ register(
             "One column is a constant times another (plus a constant), to the last digit: it was computed, not "
             "measured. NLR given as 2 x dNLR is the known case.",
             "A model counts one measurement twice, and an approximation passes as the real test.",
-            "Map the column that was measured. Unless waived, the analysis view sets an NLR that is an exact multiple of "
+            "Map the column that was measured. Unless waived, the analysis view sets an NLR that is an exact "
+            "multiple of "
             "dNLR (also of one that was not mapped) to missing and adds a measured-flag.",
-            "10 patients or more and 8 distinct values; y = a x + b within half of y's last digit for 98 % of the patients, and "
+            "10 patients or more and 8 distinct values; y = a x + b within half of y's last digit for 98 % of the "
+            "patients, and "
             "a is neither 1 nor a factor between units. Counts and rates of mutations may be multiples.",
         ),
         Check(
@@ -34,7 +36,8 @@ register(
             "missing ones were filled in from the other column.",
             "As for IC-DEP-001, for these patients.",
             "As for IC-DEP-001; the analysis view sets these NLR values to missing.",
-            "The most frequent exact ratio of two blood values or scores (to half of the last digit): at least 5 patients and 2 %, "
+            "The most frequent exact ratio of two blood values or scores (to half of the last digit): at least 5 "
+            "patients and 2 %, "
             "more than the ratios nearby explain (binomial, p < 1e-5).",
         ),
         Check(
@@ -117,16 +120,16 @@ def derived_values(part: Part) -> list[Imputed]:
     for header, values in unmapped_numbers(part.unmapped).items():
         if "nlr" in header.casefold():
             sources[f"the unmapped column {header!r}"] = values
-    for name, values in sources.items():
-        relation = _relation(values, nlr)
+    for source, given in sources.items():
+        relation = _relation(given, nlr)
         if relation is not None and not _is_unit(relation[0]) and relation[1] == 0:
             a, _, mask = relation
-            words = f"{label('nlr')} is exactly {a:g} x {name} for {int(mask.sum())} patients: computed, not measured."
+            words = f"{label('nlr')} is exactly {a:g} x {source} for {int(mask.sum())} patients: computed, not measured."
             return [Imputed("IC-DEP-001", "nlr", mask, words)]
-        part_of = _exact_ratio(values, nlr)
+        part_of = _exact_ratio(given, nlr)
         if part_of is not None and abs(part_of[0] - 1) > 0.01:
             ratio, mask = part_of
-            words = f"{label('nlr')} is exactly {ratio:g} x {name} for {int(mask.sum())} patients: filled in from it?"
+            words = f"{label('nlr')} is exactly {ratio:g} x {source} for {int(mask.sum())} patients: filled in from it?"
             return [Imputed("IC-DEP-002", "nlr", mask, words)]
     return []
 
@@ -164,7 +167,7 @@ def unmapped_numbers(unmapped: pd.DataFrame) -> dict[str, np.ndarray]:
 
 
 def _relation(x: np.ndarray, y: np.ndarray) -> tuple[float, float, np.ndarray] | None:
-    """(a, b, mask) with y = a x + b for (nearly) all patients, b = 0 where a multiple does; None where there is none."""
+    """(a, b, mask) with y = a x + b for nearly all patients, b = 0 where a multiple does; None for none."""
     both = ~np.isnan(x) & ~np.isnan(y)
     if both.sum() < 10:
         return None

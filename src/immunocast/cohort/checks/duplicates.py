@@ -19,7 +19,8 @@ register(
             "Patients of one cohort agree in every value that is known, under different ids.",
             "A patient is counted twice and may stand on both sides of a split.",
             "Keep one row a patient, or give both rows the same `person_id`.",
-            "Equal in all columns but the ids, with at least 5 numbers and other values known, of which two are numbers of 10 or more "
+            "Equal in all columns but the ids, with at least 5 numbers and other values known, of which two are "
+            "numbers of 10 or more "
             "distinct values in the cohort.",
         ),
         Check(

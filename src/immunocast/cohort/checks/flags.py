@@ -22,9 +22,12 @@ register(
             "Survival curves, hazards, durable benefit and resistance come out upside down.",
             "State the coding in the mapping: `pfs_event: {source: ..., coding: {0: 1, 1: 0}}`.",
             "Evidence is added up as signed z values, each limited to 6 either way: event by response; event by time "
-            "(patients with events have shorter times); for PFS, the share of events among patients with PD against "
-            "one half, and among the deceased; for OS, death among patients without a PFS event against those with one. Fires at a sum "
-            "of 6 against the flag with one piece of evidence of 4 or more; or where time alone says so with AUROC .65 and z of 4.",
+            "(patients with events have shorter times); for PFS, the share of events among patients with PD, and "
+            "among the "
+            "deceased, against one half; for OS, the share of deaths among patients without a PFS event against one "
+            "half. Fires at a sum "
+            "of 6 against the flag with one piece of evidence of 4 or more; or where time alone says so with AUROC "
+            ".65 and z of 4.",
         ),
         Check(
             "IC-FLAG-002", "warning", "patients with PD or deceased have no PFS event",
@@ -32,7 +35,8 @@ register(
             "censored.",
             "They count as free of progression.",
             "Look at the patients listed; mend the flag, or leave PFS out where it means something else.",
-            "More of the patients with PD, or of the deceased, than 3 % (binomial, p < .001), three at least. Riaz 2017 and Liu 2019 "
+            "More of the patients with PD, or of the deceased, than 3 % (binomial, p < .001), three at least. Riaz "
+            "2017 and Liu 2019 "
             "have up to 7 % of the deceased, censored for another therapy.",
         ),
         Check(
@@ -47,7 +51,8 @@ register(
             "Nobody alive has a follow-up time: OS is missing exactly where the patient lives.",
             "Every survival estimate made of it is far too short, by an unknown amount.",
             "Rebuild the times from dates of last contact, or leave the columns out.",
-            "20 patients with known OS, all of them (98 %) dead, while OS is missing for at least 5 % of the patients, or 3; or OS "
+            "20 patients with known OS, all of them (98 %) dead, while OS is missing for at least 5 % of the "
+            "patients, or 3; or OS "
             "missing for half of those alive and more often than for the dead (z of 5).",
         ),
         Check(
@@ -55,7 +60,8 @@ register(
             "Follow-up was not recorded for part of the patients alive (or free of progression).",
             "Who is left is sicker than the cohort: survival estimates are too short.",
             "Rebuild the times from dates of last contact.",
-            "Three patients or more without the event lack the time, more often than those with it (z of 4); 10 patients of each kind.",
+            "Three patients or more without the event lack the time, more often than those with it (z of 4); 10 "
+            "patients of each kind.",
         ),
         Check(
             "IC-SURV-006", "error", "progression-free survival is known for the progressed only",
@@ -72,6 +78,7 @@ _LIMIT = 6.0
 
 def check_flags(part: Part) -> Iterator[dict[str, Any]]:
     """Findings on the event flags of one cohort."""
+    progressed = part.number("pfs_event")
     for flag, time, code in (("pfs_event", "pfs_months", "IC-SURV-006"), ("os_event", "os_months", "IC-SURV-002")):
         one_sided = _events_only(part, time, flag, code)
         if one_sided is not None:
@@ -83,8 +90,9 @@ def check_flags(part: Part) -> Iterator[dict[str, Any]]:
             if one_sided is None:
                 words = f"{label(flag)} is {what} for all {int(known.sum())} patients."
                 yield part.found("IC-FLAG-003", words, flag, n=int(known.sum()))
-        evidence = _evidence(part, flag, time)
+        evidence = _evidence(part, flag, time, progressed)
         if _is_inverted(evidence):
+            progressed = 1 - progressed if flag == "pfs_event" else progressed
             words = (
                 f"{label(flag)} seems inverted (0 = event): "
                 + "; ".join(w for _, w in evidence if w)
@@ -95,8 +103,8 @@ def check_flags(part: Part) -> Iterator[dict[str, Any]]:
             yield from _progressed_without_event(part, event)
 
 
-def _evidence(part: Part, flag: str, time: str) -> list[tuple[float, str]]:
-    """Signed z (below 0: inverted) and words for what speaks for inversion."""
+def _evidence(part: Part, flag: str, time: str, progressed: np.ndarray) -> list[tuple[float, str]]:
+    """Signed z (below 0: inverted) and words for what speaks for inversion; `progressed` is the right PFS flag."""
     event, times, response = part.number(flag), part.number(time), part.response
     known = ~np.isnan(event)
     found: list[tuple[float, str]] = []
@@ -119,17 +127,20 @@ def _evidence(part: Part, flag: str, time: str) -> list[tuple[float, str]]:
         found.append((float(np.clip(z, -_LIMIT, _LIMIT)), said))
         if area >= 0.65 and z <= -4:
             found.append((-_LIMIT / 3, ""))
-    dead, progressed = part.number("os_event"), part.number("pfs_event")
     if flag == "pfs_event":
-        pd_ = known & (part.text("bor") == "PD").to_numpy(dtype=bool)
-        if pd_.sum() >= 5:
-            z = _against_half(int(event[pd_].sum()), int(pd_.sum()))
-            found.append((z, f"only {event[pd_].mean():.0%} of the patients with PD have the event" if z < -2 else ""))
-        compare(dead == 1, dead == 0, "{a:.0%} of the deceased but {b:.0%} of those alive have the event")
+        for who, group in (
+            ("patients with PD", (part.text("bor") == "PD").to_numpy(dtype=bool)),
+            ("deceased", part.number("os_event") == 1),
+        ):
+            inside = known & group
+            if inside.sum() >= 5:
+                z = _against_half(int(event[inside].sum()), int(inside.sum()))
+                found.append((z, f"only {event[inside].mean():.0%} of the {who} have the event" if z < -2 else ""))
     else:
-        compare(
-            progressed == 1, progressed == 0, "{b:.0%} of those without a PFS event but {a:.0%} of those with one died"
-        )
+        free = known & (progressed == 0)
+        if free.sum() >= 5:
+            z = -_against_half(int(event[free].sum()), int(free.sum()))
+            found.append((z, f"{event[free].mean():.0%} of those without a PFS event died" if z < -2 else ""))
     return found
 
 
@@ -170,7 +181,8 @@ def _events_only(part: Part, time: str, flag: str, code: str) -> dict[str, Any] 
     who, rest = ("the deceased", "those alive") if flag == "os_event" else ("the progressed", "those censored")
     if n >= 20 and event[complete].mean() >= 0.98 and missing >= max(3, 0.05 * len(times)):
         words = (
-            f"{label(time)} is known for {n} patients, of whom {event[complete].mean():.0%} have the event, and missing for "
+            f"{label(time)} is known for {n} patients, of whom {event[complete].mean():.0%} have the event, and "
+            f"missing for "
             f"{missing}: it is given for {who} only."
         )
         return part.found(code, words, time, n=missing)
@@ -182,7 +194,8 @@ def _events_only(part: Part, time: str, flag: str, code: str) -> dict[str, Any] 
     half = gone_free >= free.sum() / 2
     if z >= (5 if half else 4):
         words = (
-            f"{label(time)} is missing for {gone_free} of {int(free.sum())} patients without the event ({rest}) and for "
+            f"{label(time)} is missing for {gone_free} of {int(free.sum())} patients without the event ({rest}) and "
+            f"for "
             f"{gone_had} of {int(had.sum())} with it."
         )
         return part.found(code if half else "IC-SURV-005", words, time, n=gone_free)

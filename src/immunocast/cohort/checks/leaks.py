@@ -28,7 +28,8 @@ register(
             "A single feature separates the outcome better than any baseline marker does.",
             "The column carries the outcome or was measured after it: every performance number is worthless.",
             "Find out when and how it was recorded; leave it out, or waive the finding with the reason.",
-            "AUROC of .90 or more, or of .10 or less (categories by their own event rate), in a cohort with 10 events and 10 "
+            "AUROC of .90 or more, or of .10 or less (categories by their own event rate), in a cohort with 10 "
+            "events and 10 "
             "non-events; over all cohorts where none is large enough.",
         ),
         Check(
@@ -40,12 +41,15 @@ register(
         ),
         Check(
             "IC-LEAK-003", "error", "a feature was recorded after baseline, by its name",
-            "The source column of a feature is named like an outcome, a later measurement, a treatment's course, an adverse event "
+            "The source column of a feature is named like an outcome, a later measurement, a treatment's course, an "
+            "adverse event "
             "or the output of a model; or a model reads a column of outcomes.",
-            "What happens after treatment began can't be known when the prediction is made; immune-related adverse events go "
+            "What happens after treatment began can't be known when the prediction is made; immune-related adverse "
+            "events go "
             "with response partly because only survivors live to have them.",
             "Map a baseline column, or leave the feature out.",
-            "Word patterns (`cohort/checks/names.py`) on the source's header, words like prior, baseline or history excepted; any "
+            "Word patterns (`cohort/checks/names.py`) on the source's header, words like prior, baseline or history "
+            "excepted; any "
             "outcome of the vocabulary, irAE included, among the models' inputs.",
         ),
         Check(
@@ -53,7 +57,8 @@ register(
             "A single feature separates the outcome better than the field has seen.",
             "It may be a leak in part of the patients, or a lucky cohort.",
             "Find out when and how it was recorded.",
-            "AUROC so far from .5 that it lies beyond .75 by 3.3 standard errors (Hanley and McNeil), under the limit of IC-LEAK-001.",
+            "AUROC so far from .5 that it lies beyond .75 by 3.3 standard errors (Hanley and McNeil), under the "
+            "limit of IC-LEAK-001.",
         ),
         Check(
             "IC-LEAK-005", "info", "an unmapped column tells the outcome",
@@ -90,12 +95,16 @@ def check_leaks(part: Part, features: Sequence[str]) -> Iterator[dict[str, Any]]
         n = events + others
         if separation >= LEAK_AUROC:
             words = (
-                f"{label(column)} alone separates patients with the event from those without with AUROC {separation:.2f}. "
+                f"{label(column)} alone separates patients with the event from those without with AUROC "
+                f"{separation:.2f}. "
                 "No baseline marker does that: the column probably carries the outcome or a later measurement."
             )
             yield part.found("IC-LEAK-001", words, column, n=n)
         elif separation and separation - 3.3 * auroc_se(separation, events, others) > STRONG_AUROC:
-            words = f"{label(column)} alone separates the outcome with AUROC {separation:.2f}, better than any known marker."
+            words = (
+                f"{label(column)} alone separates the outcome with AUROC {separation:.2f}, better than any known "
+                f"marker."
+            )
             yield part.found("IC-LEAK-004", words, column, n=n)
         missing, *_ = separates(values.isna().astype(float), outcome, "number")
         if missing >= LEAK_AUROC:

@@ -28,8 +28,10 @@ register(
             "year of treatment.",
             "Missing is not at random: imputation is biased, and a model may use the absence.",
             "Look at why the test was not done. Report results also for the patients with the test.",
-            "Cochran-Mantel-Haenszel test of missing against the outcome, within tumour type and three-year period; p < .01 after Bonferroni over the "
-            "features of all cohorts, and a difference of at least 8 points. Columns that are missing together (one assay) are one finding. Not told where IC-LEAK-002 is.",
+            "Cochran-Mantel-Haenszel test of missing against the outcome, within tumour type and three-year period; "
+            "p < .01 after Bonferroni over the "
+            "features of all cohorts, and a difference of at least 8 points. Columns that are missing together (one "
+            "assay) are one finding. Not told where IC-LEAK-002 is.",
         ),
     ]
 )  # fmt: skip

@@ -93,10 +93,12 @@ register(
         ),
         Check(
             "IC-FILE-009", "error", "cells that could not be read",
-            "The reader refuses the file: text among numbers, unknown categories, values outside of the allowed range, double ids.",
+            "The reader refuses the file: text among numbers, unknown categories, values outside of the allowed "
+            "range, double ids.",
             "A run would stop here.",
             "Mend the cells, or declare codes and units in the mapping.",
-            "Every problem of the reader. `immunocast check` goes on without these cells to show all other findings, too.",
+            "Every problem of the reader. `immunocast check` goes on without these cells to show all other findings, "
+            "too.",
         ),
         Check(
             "IC-FILE-010", "info", "the mapping was inferred",
@@ -184,7 +186,8 @@ register(
         ),
         Check(
             "IC-OUT-001", "error", "outcome columns contradict each other",
-            "Best overall response and the source's own flag of the same outcome disagree, or the endpoint lacks a column.",
+            "Best overall response and the source's own flag of the same outcome disagree, or the endpoint lacks a "
+            "column.",
             "No label can be made.",
             "Map one of the two, or mend the coding of the flag.",
             "The rules of the endpoint.",

@@ -1,4 +1,4 @@
-"""Sites and batches: a number whose values at one site or cohort lie beyond those of all others of the same tumour type."""
+"""Sites and batches: a number whose values at one site or cohort lie beyond those of all others of a tumour type."""
 
 from __future__ import annotations
 
@@ -25,7 +25,8 @@ register(
             "tumour type, that case mix does not explain it: another assay, another unit, another normalisation.",
             "A model learns the site; thresholds mean something else there.",
             "Ask how the value was measured; harmonise it, or keep the site as a cohort of its own.",
-            "15 patients at the site and 15 elsewhere, 30 at best comparable (numbers with 10 distinct values only). Ranks "
+            "15 patients at the site and 15 elsewhere, 30 at best comparable (numbers with 10 distinct values only). "
+            "Ranks "
             "within tumour type; the chance that a patient of the site lies above another one of the same type "
             "is beyond .80 (or below .20) with p < .001 after Bonferroni over columns and sites. Differences between "
             "cohorts of the same sources reach .70.",
@@ -62,8 +63,10 @@ def check_shift(cohort: pd.DataFrame, features: Sequence[str]) -> Iterator[dict[
                 where = f"cohort {level}" if name == "cohort" else f"site {level}"
                 median, other = np.median(values[use][rows]), np.median(values[use][~rows])
                 words = (
-                    f"{label(column)} of {where} (median {median:.3g}) lies {'above' if chance > 0.5 else 'below'} that of the "
-                    f"others (median {other:.3g}) for {max(chance, 1 - chance):.0%} of the pairs of patients with the same "
+                    f"{label(column)} of {where} (median {median:.3g}) lies {'above' if chance > 0.5 else 'below'} "
+                    f"that of the "
+                    f"others (median {other:.3g}) for {max(chance, 1 - chance):.0%} of the pairs of patients with "
+                    f"the same "
                     "tumour type: another assay, unit or normalisation?"
                 )
                 yield finding(

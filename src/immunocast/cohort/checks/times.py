@@ -27,18 +27,22 @@ register(
             "Durable benefit, resistance and every survival estimate are made from these numbers.",
             "State the unit in the mapping: `pfs_months: {source: ..., unit: days}`.",
             "15 patients or more. Clinical anchors, medians in months: PFS of patients with PD up to 4.5, of "
-            "non-responders .3 to 7 (lower fifth up to 4), of all .5 to 12; OS of all 1.5 to 55; OS over PFS up to 5. The unit (weeks, days, years) "
+            "non-responders .3 to 7 (lower fifth up to 4), of all .5 to 12; OS of all 1.5 to 55; OS over PFS up to "
+            "5. The unit (weeks, days, years) "
             "that brings the anchor back into its range is named.",
         ),
         Check(
             "IC-UNIT-003", "error", "part of the times are in another unit",
-            "Some times can't be months: longer than such treatment exists, far too long for a patient whose best response is "
+            "Some times can't be months: longer than such treatment exists, far too long for a patient whose best "
+            "response is "
             "progression, or typical of days at one site or among the whole numbers.",
             "These patients count as durable responders and long survivors.",
             "Convert them before reading; where a column tells the site, map site by site.",
-            "Two patients or more beyond 240 months; or 2 and 2 % of the patients with PD beyond 15 months of PFS; or more non-responders beyond "
+            "Two patients or more beyond 240 months; or 2 and 2 % of the patients with PD beyond 15 months of PFS; "
+            "or more non-responders beyond "
             "36 months of PFS than 6 % (binomial, p < .0001); or a site, or the whole numbers among times with "
-            "decimals, whose times lie above nearly all others (AUROC .85 and p < 1e-6) by the factor of weeks or days (within a "
+            "decimals, whose times lie above nearly all others (AUROC .85 and p < 1e-6) by the factor of weeks or "
+            "days (within a "
             "third).",
         ),
         Check(
@@ -200,7 +204,8 @@ def _contradictions(part: Part, whole: dict[str, _Unit]) -> Iterator[dict[str, A
     mask = late | early if early.sum() >= 2 else late
     if mask.any():
         words = (
-            f"Best response and PFS contradict each other for {int(mask.sum())} patients: {int(late.sum())} with PD beyond "
+            f"Best response and PFS contradict each other for {int(mask.sum())} patients: {int(late.sum())} with PD "
+            f"beyond "
             f"{LONGEST_PD_MONTHS:g} months, {int((early & mask).sum())} responders who progressed within two weeks."
         )
         yield part.found("IC-SURV-003", words, "pfs_months", mask=mask)

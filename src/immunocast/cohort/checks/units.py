@@ -39,7 +39,8 @@ register(
             "The typical value lies outside of the usual range, and inside it after a known conversion.",
             "Formulas, cut-offs and pooled models read the values as something else.",
             "State the unit in the mapping: `albumin_g_dl: {source: ..., unit: g/L}`.",
-            "10 values or more; the median outside of the usual range (TMB: above 60/Mb outside of melanoma, or 100), and "
+            "10 values or more; the median outside of the usual range (TMB: above 60/Mb outside of melanoma, or "
+            "100), and "
             "inside it after the conversion.",
         ),
         Check(
@@ -47,7 +48,8 @@ register(
             "Values are possible but outside of what nearly all patients have.",
             "Typing errors, codes and other units hide among them.",
             "Look at the patients listed; set what is no measurement to missing.",
-            "Outside of the usual range (`cohort/checks/usual.py`): more values than 0.5 % of the measured explain (binomial, p < "
+            "Outside of the usual range (`cohort/checks/usual.py`): more values than 0.5 % of the measured explain "
+            "(binomial, p < "
             ".001), two at least; or a median outside of it that no known unit explains.",
         ),
         Check(
@@ -62,7 +64,8 @@ register(
             "Values look like calendar dates, years, or a spreadsheet's serial numbers of dates.",
             "They are no measurement.",
             "Map the column that holds the measurement, or compute the interval first.",
-            "Half of the known values or more, 5 at least, are whole numbers of one of these forms: 19000101 to 20991231 with a valid month "
+            "Half of the known values or more, 5 at least, are whole numbers of one of these forms: 19000101 to "
+            "20991231 with a valid month "
             "and day; 30000 to 60000 (serial dates); years 1900 to 2035 with a median above 1930.",
         ),
     ]
@@ -123,7 +126,8 @@ def _other_units(part: Part, column: str, values: np.ndarray):
         inside = known & (values > 0.01) & (values < 0.99)
         if len(np.unique(values[inside])) >= 3 and (values > 1).any():
             words = (
-                f"{label(column)} holds fractions and percentages: {int(inside.sum())} values lie strictly between 0 and "
+                f"{label(column)} holds fractions and percentages: {int(inside.sum())} values lie strictly between 0 "
+                f"and "
                 f"1, {int((values > 1).sum())} above 1."
             )
             yield part.found("IC-UNIT-004", words, column, mask=inside)
@@ -148,7 +152,8 @@ def _other_units(part: Part, column: str, values: np.ndarray):
             explained = outside
         if explained.sum() >= 2:
             words = (
-                f"{int(explained.sum())} values of {label(column)} (around {np.median(values[explained]):.4g}) are what "
+                f"{int(explained.sum())} values of {label(column)} (around {np.median(values[explained]):.4g}) are "
+                f"what "
                 f"the others (around {np.median(rest):.4g}) would be in another unit: {unit}, factor {factor:g}?"
             )
             yield part.found("IC-UNIT-004", words, column, mask=explained)
@@ -160,7 +165,7 @@ def _whole_is_outside(part: Part, column: str, values: np.ndarray, known: np.nda
     if column != "tmb_mut_mb":
         return bool(_outside(np.array([np.median(values[known])]), usual)[0])
     other = known & ~(part.text("tumor_type") == "Melanoma").to_numpy(dtype=bool)
-    return bool(other.sum() >= 10 and np.median(values[other]) > 60 or np.median(values[known]) > 100)
+    return bool((other.sum() >= 10 and np.median(values[other]) > 60) or np.median(values[known]) > 100)
 
 
 def _too_many_high_tmb(part: Part, values: np.ndarray, known: np.ndarray) -> bool:

@@ -1,0 +1,11 @@
+"""docs/checks.md says what the register says."""
+
+import subprocess
+import sys
+
+
+def test_the_page_is_up_to_date(root):
+    done = subprocess.run(
+        [sys.executable, str(root / "scripts/write_checks_doc.py"), "--check"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
