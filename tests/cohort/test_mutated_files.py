@@ -273,7 +273,7 @@ def test_a_mutated_file_loads_or_is_told(tmp_path, **file):
 
 
 @pytest.mark.slow
-@settings(max_examples=6000, deadline=None, suppress_health_check=QUIET)
+@settings(max_examples=3000, deadline=None, suppress_health_check=QUIET)
 @given(**FILES)
 def test_thousands_of_mutated_files(tmp_path, **file):
     check(tmp_path, **file)
