@@ -207,7 +207,7 @@ def features_there(table):
 def read(path, drop):
     """Map, load and prepare; the proposal and the tables as far as they came, errors that a user can mend aside."""
     try:
-        proposal = propose_mapping(path)
+        proposal = propose_mapping(path, mend=drop)
     except ImmunocastError:
         return None, None
     mapping = dict(proposal.mapping)
