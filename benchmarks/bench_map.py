@@ -276,7 +276,7 @@ class Hits:
 
 def compare(path: Path, sheet: str | None, truth: dict[str, tuple[Any, ...]]) -> Hits:
     """Propose a mapping and compare it with the truth."""
-    proposal = propose_mapping(path, sheet)
+    proposal = propose_mapping(path, sheet, mend=True)
     optional = {name.removesuffix("?"): name.endswith("?") for name, entry in truth.items() if entry is not None}
     entries = {name.removesuffix("?"): entry for name, entry in truth.items() if entry is not None}
     right, wrong, sure = [], [], []

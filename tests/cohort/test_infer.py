@@ -24,10 +24,10 @@ IDS = [f"P{i:03}" for i in range(N)]
 
 @pytest.fixture
 def propose(tmp_path):
-    def run(**columns):
+    def run(mend=True, **columns):
         path = tmp_path / "unknown.csv"
         pd.DataFrame({"Patient": IDS, **{k: v for k, v in columns.items()}}).to_csv(path, index=False)
-        return propose_mapping(path)
+        return propose_mapping(path, mend=mend)
 
     return run
 
@@ -76,6 +76,33 @@ def test_a_unit_against_the_header_is_doubtful(propose):
     assert found.spec["unit"] == "days"
     assert found.confidence < SURE
     assert "the header says months" in found.doubts[0]
+
+
+def test_for_checks_the_file_is_taken_at_its_word(propose):
+    """A mapping that mends what the header says would hide the trap from the checks."""
+    progressed = [int(b == "PD") for b in BOR]
+    columns = {
+        "OS_Months": around(350, 40, 0),
+        "ALB (g/dL)": around(39, 6),
+        "PFS_Event": [1 - e for e in progressed],
+        "PD-L1 TPS (%)": around(0.4, 0.4, 2),
+        "BOR": BOR,
+    }
+    mended, taken = propose(**columns), propose(mend=False, **columns)
+    assert entry(mended, "os_months").spec["unit"] == "days"
+    assert entry(mended, "albumin_g_dl").spec["unit"] == "g/L"
+    assert entry(mended, "pfs_event").spec["inverted"] is True
+    assert entry(mended, "pdl1_tps").spec["unit"] == "fraction"
+    for name in ("os_months", "albumin_g_dl", "pfs_event", "pdl1_tps"):
+        assert set(entry(taken, name).spec) == {"source"}
+        assert "the header says" in entry(taken, name).doubts[0]
+
+
+def test_mixed_units_in_one_column_are_placed_for_a_look(propose):
+    albumin = np.where(np.arange(N) % 5 == 0, around(39, 5), around(3.9, 0.5))
+    found = entry(propose(Albumin=albumin), "albumin_g_dl")
+    assert 0.5 <= found.confidence < SURE
+    assert "12 values are outside of 0.5 to 7 and will be refused" in found.doubts
 
 
 def test_two_columns_of_one_time_tell_each_others_unit(propose):

@@ -14,7 +14,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import HealthCheck, event, given, settings
+from hypothesis import HealthCheck, event, example, given, settings
 from hypothesis import strategies as st
 
 from immunocast.cohort.infer import propose_mapping, to_yaml
@@ -88,7 +88,9 @@ OPERATIONS = st.one_of(
     st.tuples(st.just("scale"), _AT, _AT, st.sampled_from([-1, 0, 0.01, 7, 1000, 1e300])),
     st.tuples(st.just("header"), _AT, _AT, st.sampled_from(HEADERS) | st.text(max_size=5)),
     st.tuples(
-        st.sampled_from(["drop", "double column", "double row", "empty row", "empty column", "title", "swap", "cut"]),
+        st.sampled_from(
+            ["drop", "double column", "double row", "empty row", "empty column", "title", "swap", "cut", "short row"]
+        ),
         _AT,
         _AT,
         st.just(None),
@@ -129,6 +131,8 @@ def mutate(operations):
             table = [[*cells[:column], "", *cells[column:]] for cells in table]
         elif what == "title":
             table.insert(0, ["Export of the clinic"] + [""] * (width - 1 if a % 2 else 0))
+        elif what == "short row" and row < len(table):
+            table[row] = table[row][:column]
         elif what == "cut":
             table = table[: 1 + a % 8]
     return table
@@ -203,7 +207,7 @@ def features_there(table):
 def read(path, drop):
     """Map, load and prepare; the proposal and the tables as far as they came, errors that a user can mend aside."""
     try:
-        proposal = propose_mapping(path)
+        proposal = propose_mapping(path, mend=drop)
     except ImmunocastError:
         return None, None
     mapping = dict(proposal.mapping)
@@ -251,14 +255,25 @@ FILES = {
 QUIET = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large]
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=QUIET)
+def plain(kind, *operations, **other):
+    """Arguments of a file of this kind, comma-separated UTF-8, with a row filter."""
+    file = {"delimiter": ",", "encoding": "utf-8", "change": None, "drop": True}
+    return {"operations": operations, "kind": kind, **file, **other}
+
+
+@settings(max_examples=120, deadline=None, suppress_health_check=QUIET)
 @given(**FILES)
+@example(**plain("csv"))
+@example(**plain("xlsx"))
+@example(**plain("parquet"))
+@example(**plain("csv", ("short row", 4, 3, None), drop=False))
+@example(**plain("csv", ("empty row", 4, 3, None), ("title", 1, 1, None), drop=False))
 def test_a_mutated_file_loads_or_is_told(tmp_path, **file):
     check(tmp_path, **file)
 
 
 @pytest.mark.slow
-@settings(max_examples=6000, deadline=None, suppress_health_check=QUIET)
+@settings(max_examples=3000, deadline=None, suppress_health_check=QUIET)
 @given(**FILES)
 def test_thousands_of_mutated_files(tmp_path, **file):
     check(tmp_path, **file)

@@ -30,7 +30,7 @@ def map_file(
 
     if out is not None:
         _check_target(out, file, force)
-    proposal = propose_mapping(file, sheet)
+    proposal = propose_mapping(file, sheet, mend=True)
     text = to_yaml(proposal, name or re.sub(r"\W+", "_", file.stem).strip("_").lower() or "cohort")
     if out is None:
         print(text, end="")

@@ -15,7 +15,7 @@ from immunocast.cohort.infer.profile import Profile
 from immunocast.cohort.spellings import spelled
 
 
-def judge_event(name: str, score: float, seen: Profile, outcome: dict[str, Any]) -> Candidate:
+def judge_event(name: str, score: float, seen: Profile, outcome: dict[str, Any], mend: bool) -> Candidate:
     """An event flag, with its polarity by words, by the header, and by what happened to the patients.
 
     Parameters
@@ -25,6 +25,7 @@ def judge_event(name: str, score: float, seen: Profile, outcome: dict[str, Any])
     seen : the column.
     outcome : "bor" -> response of each patient (None unknown), "dead" -> 1 or 0, name of a time -> numbers; as far
         as they are found.
+    mend : where the patients contradict the header, follow the patients.
     """
     cells = seen.values
     plain = plain_header(seen.header)
@@ -71,7 +72,7 @@ def judge_event(name: str, score: float, seen: Profile, outcome: dict[str, Any])
         if prior < 0:
             doubts.append("nothing in the file shows whether 1 is censored: columns of this name are used both ways")
     elif prior:
-        follow = abs(weight) >= 2
+        follow = abs(weight) >= 2 and (mend or censored)
         inverted = (weight < 0) if follow else prior < 0
         sure, why = 0.85 if follow else 0.6, said
         doubts.append(f"the header says {says[prior]}, but {said}: check which is the event")

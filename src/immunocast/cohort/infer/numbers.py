@@ -57,8 +57,11 @@ _WHOLE = {
 }
 
 
-def judge_number(name: str, score: float, seen: Profile) -> Candidate:
-    """A column of numbers as one of the vocabulary: unit, missing codes, marks and limits, and what is doubtful."""
+def judge_number(name: str, score: float, seen: Profile, mend: bool) -> Candidate:
+    """A column of numbers as one of the vocabulary: unit, missing codes, marks and limits, and what is doubtful.
+
+    `mend`: where header and values contradict each other about the unit, follow the values.
+    """
     doubts: list[str] = []
     spec: dict[str, Any] = {}
     if seen.numeric < 0.6 or not len(seen.known):
@@ -67,7 +70,7 @@ def judge_number(name: str, score: float, seen: Profile) -> Candidate:
     fit, why = cells_of(seen, spec, doubts)
     if name in _WHOLE and not seen.whole:
         return veto(name, seen, f"looks like {name}, but holds numbers that are not whole")
-    unit, share, said = _unit(name, seen, doubts)
+    unit, share, said = _unit(name, seen, doubts, mend)
     if share == 0:
         return veto(name, seen, f"looks like {name}, but {said}")
     if unit:
@@ -112,7 +115,7 @@ def cells_of(seen: Profile, spec: dict[str, Any], doubts: list[str]) -> tuple[fl
     return fit, "; ".join(said)
 
 
-def _unit(name: str, seen: Profile, doubts: list[str]) -> tuple[str | None, float, str]:
+def _unit(name: str, seen: Profile, doubts: list[str], mend: bool) -> tuple[str | None, float, str]:
     """Unit (None for the vocabulary's), factor of confidence (0 for no), and the reason."""
     median, low, high = seen.quantile(0.5), seen.quantile(0), seen.quantile(1)
     named = unit_in(seen.header)
@@ -123,7 +126,7 @@ def _unit(name: str, seen: Profile, doubts: list[str]) -> tuple[str | None, floa
     ):
         return None, 0, "its values are around 0 on both sides: standardised, and the scale is not known"
     if name in _SHARES or name in ("pdl1_tps", "pdl1_cps", "depth_pct"):
-        return _share(name, seen, named, doubts)
+        return _share(name, seen, named, doubts, mend)
     medians = _MEDIANS.get(name)
     if medians is None:
         return None, 0.9, ""
@@ -155,7 +158,7 @@ def _unit(name: str, seen: Profile, doubts: list[str]) -> tuple[str | None, floa
         doubts.append(
             f"the header says {named}, but the median of {median:.3g} is that of {fitting[0] or 'other values'}"
         )
-        return _said(column.unit, fitting[0]), 0.6, f"median {median:.3g}"
+        return _said(column.unit, fitting[0] if mend else known), 0.6, f"median {median:.3g}"
     if not fitting:
         if name == "ecog" and 30 <= median <= 100:
             return None, 0, "its values are those of Karnofsky's scale"
@@ -174,7 +177,7 @@ def _unit(name: str, seen: Profile, doubts: list[str]) -> tuple[str | None, floa
     )
 
 
-def _share(name: str, seen: Profile, named: str | None, doubts: list[str]) -> tuple[str | None, float, str]:
+def _share(name: str, seen: Profile, named: str | None, doubts: list[str], mend: bool) -> tuple[str | None, float, str]:
     """Fractions against percentages."""
     high, low, percent = seen.quantile(1), seen.quantile(0), VOCABULARY[name].unit == "%"
     if name == "depth_pct":
@@ -192,6 +195,7 @@ def _share(name: str, seen: Profile, named: str | None, doubts: list[str]) -> tu
     actual = "fraction" if small else "percent"
     if named in ("percent", "fraction") and named != actual:
         doubts.append(f"the header says {named}, but the values run from {low:.3g} to {high:.3g}")
+        actual = actual if mend else named
     elif small and percent and high < 0.2:
         doubts.append(f"values up to {high:.3g}: a fraction, or very low percentages")
     if name == "pdl1_cps":
@@ -225,4 +229,5 @@ def _in_range(name: str, spec: dict[str, Any], seen: Profile, doubts: list[str])
     if not out:
         return 1.0
     doubts.append(f"{out} values are outside of {low:g} to {high:g} and will be refused")
-    return 0.9 if out < 0.01 * len(values) else 0.5
+    # few are slips, many another unit: still the column, for a look
+    return 0.9 if out < 0.01 * len(values) else 1.0 if "the header says" in doubts[0] else 0.65

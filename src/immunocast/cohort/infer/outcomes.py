@@ -57,7 +57,7 @@ def check_answers(candidates: list[Candidate], seen: Mapping[str, Profile]) -> l
     return out
 
 
-def rebuild_survival(chosen: dict[str, Candidate], seen: Mapping[str, Profile]) -> dict[str, Candidate]:
+def rebuild_survival(chosen: dict[str, Candidate], seen: Mapping[str, Profile], mend: bool) -> dict[str, Candidate]:
     """Overall survival that is known where the patient died, and nowhere else, is rebuilt from dates if possible."""
     time, event = chosen.get("os_months"), chosen.get("os_event")
     if time is None or event is None:
@@ -73,7 +73,7 @@ def rebuild_survival(chosen: dict[str, Candidate], seen: Mapping[str, Profile]) 
             "estimated; rebuild it from dates"
         )
         weak = replace(time, confidence=min(time.confidence, 0.6), doubts=(*time.doubts, doubt))
-        rebuilt = os_from_dates(seen)
+        rebuilt = os_from_dates(seen) if mend else None
         if rebuilt is not None:
             said = f"{time.header!r} is given for the deceased only"
             weak = replace(rebuilt, doubts=(*rebuilt.doubts, said))

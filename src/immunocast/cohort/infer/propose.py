@@ -74,13 +74,16 @@ class Proposal:
     n_rows: int
 
 
-def propose_mapping(path: Path | str, sheet: str | None = None) -> Proposal:
+def propose_mapping(path: Path | str, sheet: str | None = None, *, mend: bool = False) -> Proposal:
     """Propose a mapping for a CSV, TSV, Parquet or XLSX file.
 
     Parameters
     ----------
     path : the file.
     sheet : title of the sheet; needed where a workbook has several.
+    mend : where values contradict what the header says of their unit or event, follow the values (for a person who
+        corrects the proposal). Otherwise the file is taken at its word, so that checks can find it out. Either way
+        the contradiction is among the doubts.
 
     Raises
     ------
@@ -91,13 +94,13 @@ def propose_mapping(path: Path | str, sheet: str | None = None) -> Proposal:
     opened = open_unknown(path, sheet)
     table = opened.table
     seen = {str(h): profile(str(h), table.frame[h]) for h in table.frame.columns if h not in table.duplicated}
-    candidates = [c for s in seen.values() for c in _judge_all(s)]
+    candidates = [c for s in seen.values() for c in _judge_all(s, mend)]
     candidates = agree(candidates, seen)
-    candidates += _judge_events(seen, candidates)
+    candidates += _judge_events(seen, candidates, mend)
     candidates = check_answers(candidates, seen)
     chosen, ids = _assign(candidates, seen), find_ids(seen)
     chosen = {n: c for n, c in chosen.items() if n not in ("patient_id", "person_id")} | ids
-    chosen = rebuild_survival(chosen, seen)
+    chosen = rebuild_survival(chosen, seen, mend)
     placed = [_placed(n, c, candidates) for n, c in sorted(chosen.items(), key=_position) if c.confidence >= LEAST]
     notes = [*opened.notes]
     if "patient_id" not in {p.name for p in placed}:
@@ -113,14 +116,18 @@ def propose_mapping(path: Path | str, sheet: str | None = None) -> Proposal:
 # -- judging ------------------------------------------------------------------------------------------------
 
 
-def _judge_all(seen: Profile) -> list[Candidate]:
+def _judge_all(seen: Profile, mend: bool) -> list[Candidate]:
     """Candidates of one column; events come later, as they look at the outcomes."""
     exact = column_of(seen.header)
     if exact is not None and exact.name.endswith(MEASURED_SUFFIX):
         return [Candidate(exact.name, seen.header, 0.97, {}, "the vocabulary's own name")]
     late = too_late(seen.header)
     matches = (Match(exact.name, 0.99),) if exact is not None else match_header(seen.header)
-    found = [] if late and exact is None else [_judge(m.name, m.score, seen) for m in matches if m.name not in _EVENTS]
+    found = (
+        []
+        if late and exact is None
+        else [_judge(m.name, m.score, seen, mend) for m in matches if m.name not in _EVENTS]
+    )
     if not late and not any(c.name == "bor" and c.confidence for c in found):
         recist = judge_category("bor", 0.6, seen) if seen.distinct <= 12 else None
         if recist is not None and recist.confidence >= LEAST and len(seen.values) >= 3:
@@ -128,26 +135,26 @@ def _judge_all(seen: Profile) -> list[Candidate]:
     return found
 
 
-def _judge(name: str, score: float, seen: Profile) -> Candidate:
+def _judge(name: str, score: float, seen: Profile, mend: bool) -> Candidate:
     if not seen.n_known:
         return veto(name, seen, "it is empty")
     column = VOCABULARY[name]
     if name in TIMES:
-        return judge_time(name, score, seen)
+        return judge_time(name, score, seen, mend)
     if column.kind in ("number", "integer"):
         return (
-            judge_tmb(name, score, seen)
+            judge_tmb(name, score, seen, mend)
             if name in ("tmb_mut_mb", "mutation_count")
-            else judge_number(name, score, seen)
+            else judge_number(name, score, seen, mend)
         )
     if column.kind == "text":
         return judge_text(name, score, seen)
     return judge_category(name, score, seen)
 
 
-def judge_tmb(name: str, score: float, seen: Profile) -> Candidate:
+def judge_tmb(name: str, score: float, seen: Profile, mend: bool) -> Candidate:
     """Counts and mutations per megabase are told apart by the header, never by the values alone."""
-    found = judge_number(name, score, seen)
+    found = judge_number(name, score, seen, mend)
     if not found.confidence:
         return found
     plain, median = plain_header(seen.header), seen.quantile(0.5)
@@ -180,7 +187,7 @@ def judge_tmb(name: str, score: float, seen: Profile) -> Candidate:
     return replace(found, why=f"{found.why}, not whole numbers")
 
 
-def _judge_events(seen: Mapping[str, Profile], candidates: Iterable[Candidate]) -> list[Candidate]:
+def _judge_events(seen: Mapping[str, Profile], candidates: Iterable[Candidate], mend: bool) -> list[Candidate]:
     """Event flags, judged with the response and the times that were found before."""
     best: dict[str, Candidate] = {}
     for c in candidates:
@@ -199,7 +206,7 @@ def _judge_events(seen: Mapping[str, Profile], candidates: Iterable[Candidate]) 
                 matches = () if too_late(s.header) else match_header(s.header)
             score = next((m.score for m in matches if m.name == name), 0.0)
             if score and s.n_known:
-                found.append(judge_event(name, score, s, outcome))
+                found.append(judge_event(name, score, s, outcome, mend))
         best_death = max((c for c in found if c.name == "os_event"), key=lambda c: c.confidence, default=None)
         if best_death is not None and best_death.confidence >= SURE:
             outcome["dead"] = deceased(best_death, seen[best_death.header])

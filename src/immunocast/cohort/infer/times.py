@@ -22,8 +22,11 @@ _PLAUSIBLE = {"pfs_months": (25, 700), "os_months": (80, 2200), "exposure_weeks"
 _MONTHS = (DAYS_PER_MONTH, 30.4, 30.44, 30.0, 30.5)
 
 
-def judge_time(name: str, score: float, seen: Profile) -> Candidate:
-    """A column of times as one of the vocabulary, in the unit that its header and values tell."""
+def judge_time(name: str, score: float, seen: Profile, mend: bool) -> Candidate:
+    """A column of times as one of the vocabulary, in the unit that its header and values tell.
+
+    `mend`: where they contradict each other, follow the values.
+    """
     if seen.numeric < 0.6 or len(seen.known) == 0:
         return veto(name, seen, f"looks like {name}, but its cells are no numbers")
     if seen.quantile(0) < -31 or seen.distinct <= 2:
@@ -31,7 +34,7 @@ def judge_time(name: str, score: float, seen: Profile) -> Candidate:
     doubts: list[str] = []
     spec: dict = {}
     fit, said = cells_of(seen, spec, doubts)
-    unit, sure, why = _unit(name, seen, doubts)
+    unit, sure, why = _unit(name, seen, doubts, mend)
     own = "weeks" if name.endswith("weeks") else "months"
     if unit != own:
         spec["unit"] = unit
@@ -41,7 +44,7 @@ def judge_time(name: str, score: float, seen: Profile) -> Candidate:
     return Candidate(name, seen.header, score * fit * sure, spec, "; ".join(w for w in (why, said) if w), tuple(doubts))
 
 
-def _unit(name: str, seen: Profile, doubts: list[str]) -> tuple[str, float, str]:
+def _unit(name: str, seen: Profile, doubts: list[str], mend: bool) -> tuple[str, float, str]:
     median, high = seen.quantile(0.5), seen.quantile(1)
     low_days, high_days = _PLAUSIBLE[name]
     fitting = [u for u, days in _DAYS.items() if low_days <= median * days <= high_days and high * days < 366 * 33]
@@ -53,6 +56,8 @@ def _unit(name: str, seen: Profile, doubts: list[str]) -> tuple[str, float, str]
         doubts.append(
             f"the header says {named}, but a median of {median:.3g} and values up to {high:.4g} fit {fitting[0]}"
         )
+        if not mend:
+            return named, 0.65, f"the header says {named}"
         return (whole or fitting[0]), 0.65, "by the values, against the header"
     if whole is not None and whole in fitting:
         return whole, 1.05, f"values are whole days when read as {whole} (median {median:.3g})"
