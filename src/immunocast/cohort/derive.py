@@ -239,7 +239,8 @@ def compute(rule: Rule, inputs: Sequence[tuple[str, pd.Series]], settings: Mappi
         else:
             array = series.astype(object).where(series.notna(), None).to_numpy()
         values[f"{name} {i}" if rule.many else name] = array
-    return rule.compute(values, settings, column)
+    with np.errstate(all="ignore"):  # what overflows is infinite, and told as out of range
+        return rule.compute(values, settings, column)
 
 
 def explain_range(rule: Rule, column: Column, numbers: np.ndarray) -> tuple[str, str]:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import numpy as np
-
 from immunocast.cohort.infer.candidate import Candidate, veto
 from immunocast.cohort.infer.header_facts import unit_in
 from immunocast.cohort.infer.profile import Profile
@@ -119,11 +117,7 @@ def _unit(name: str, seen: Profile, doubts: list[str], mend: bool) -> tuple[str 
     """Unit (None for the vocabulary's), factor of confidence (0 for no), and the reason."""
     median, low, high = seen.quantile(0.5), seen.quantile(0), seen.quantile(1)
     named = unit_in(seen.header)
-    if (
-        low < 0
-        and abs(float(np.mean(seen.known))) < 0.5
-        and name in {**_MEDIANS, **dict.fromkeys(_SHARES, 0), "pdl1_tps": 0}
-    ):
+    if low < 0 and abs(median) < 0.5 and name in {**_MEDIANS, **dict.fromkeys(_SHARES, 0), "pdl1_tps": 0}:
         return None, 0, "its values are around 0 on both sides: standardised, and the scale is not known"
     if name in _SHARES or name in ("pdl1_tps", "pdl1_cps", "depth_pct"):
         return _share(name, seen, named, doubts, mend)

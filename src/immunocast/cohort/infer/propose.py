@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from immunocast.cohort.infer.candidate import LEAST, SURE, Candidate, veto
 from immunocast.cohort.infer.categories import judge_category, judge_text
 from immunocast.cohort.infer.events import deceased, judge_event
@@ -90,7 +92,11 @@ def propose_mapping(path: Path | str, sheet: str | None = None, *, mend: bool = 
     DataError
         Where the file cannot be read at all.
     """
-    path = Path(path)
+    with np.errstate(all="ignore"):  # numbers may be as large as a float can be; what overflows fits no unit
+        return _propose(Path(path), sheet, mend)
+
+
+def _propose(path: Path, sheet: str | None, mend: bool) -> Proposal:
     opened = open_unknown(path, sheet)
     table = opened.table
     seen = {str(h): profile(str(h), table.frame[h]) for h in table.frame.columns if h not in table.duplicated}
