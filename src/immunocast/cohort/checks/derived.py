@@ -124,7 +124,8 @@ def derived_values(part: Part) -> list[Imputed]:
         relation = _relation(given, nlr)
         if relation is not None and not _is_unit(relation[0]) and relation[1] == 0:
             a, _, mask = relation
-            words = f"{label('nlr')} is exactly {a:g} x {source} for {int(mask.sum())} patients: computed, not measured."
+            n = int(mask.sum())
+            words = f"{label('nlr')} is exactly {a:g} x {source} for {n} patients: computed, not measured."
             return [Imputed("IC-DEP-001", "nlr", mask, words)]
         part_of = _exact_ratio(given, nlr)
         if part_of is not None and abs(part_of[0] - 1) > 0.01:
