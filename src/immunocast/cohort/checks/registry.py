@@ -32,6 +32,7 @@ FAMILIES = {
     "FILE": "Files and mappings",
     "STUDY": "Study folders of cBioPortal",
     "EXPR": "Expression matrices",
+    "MAF": "Mutation files",
     "VIEW": "Views",
     "NOTE": "Notes",
     "WAIVE": "Waivers",
