@@ -102,8 +102,8 @@ def check_derived(part: Part) -> Iterator[dict[str, Any]]:
                 yield part.found("IC-DEP-002", words, y, mask=mask)
     others = unmapped_numbers(part.unmapped)
     for y, values in numbers.items():
-        for header, x in others.items():
-            relation = _relation(x, values)
+        for header, given in others.items():
+            relation = _relation(given, values)
             if relation is None or (y in _MUTATIONS and _a_count(header)):
                 continue
             if (y, "IC-DEP-001") not in repaired:
