@@ -21,6 +21,9 @@ def score(
     run: RunOption = "latest",
     model: Annotated[str | None, typer.Option(help="Model; the run's headline model by default.")] = None,
     sheet: Annotated[str | None, typer.Option(help="Sheet of a workbook with several.")] = None,
+    expression: Annotated[
+        Path | None, typer.Option(help="Matrix of the patients' expression; --mapping says how it is read.")
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="CSV to write; beside FILE, as NAME.scores.csv, by default.")] = None,
     runs_dir: RunsDir = Path("runs"),
 ) -> None:
@@ -36,7 +39,9 @@ def score(
     folder = find_run(run, runs_dir)
     target = out or file.with_name(f"{file.stem}.scores.csv")
     _check_target(target, file)
-    result = score_file(file, load_mapping(mapping, conf_dir() / "cohort"), folder, model, sheet=sheet)
+    result = score_file(
+        file, load_mapping(mapping, conf_dir() / "cohort"), folder, model, sheet=sheet, expression=expression
+    )
     result.scores.to_csv(target, index=False)
     counts = result.scores["status"].value_counts()
     about = folder.manifest()

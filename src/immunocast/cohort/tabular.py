@@ -348,7 +348,7 @@ class NewPatients(NamedTuple):
     table : cohort table of the rows that can be used, in the file's order.
     refused : one entry for each thing wrong in a row (`refused_frame` tabulates them).
     rows : row numbers of the table's rows, as a spreadsheet shows them.
-    unread : what is said of columns that were passed over, a sentence each.
+    unread : what is said of columns that were passed over and of expression, a sentence each.
     """
 
     table: pd.DataFrame
@@ -364,6 +364,7 @@ def read_patients(
     cohort_id: str | None = None,
     strict: bool = False,
     sheet: str | None = None,
+    expression: Path | None = None,
 ) -> NewPatients:
     """Read keys and features of one file of new patients, to be scored; other columns are not looked at.
 
@@ -375,9 +376,12 @@ def read_patients(
     cohort_id : id for all rows; None for the mapped column, or the file's name.
     strict : raise where any row has a problem, in place of refusing that row.
     sheet : title of the sheet; needed where a workbook has several.
+    expression : matrix of these patients' expression, read as the mapping's `expression` says.
 
     Raises
     ------
+    ConfigError
+        Where a matrix is given and the mapping does not say how to read one.
     DataError
         Where the file as a whole cannot be used (missing, empty, a mapped column absent that is not
         `optional`), or, if `strict`, where any row has a problem.
@@ -395,6 +399,7 @@ def read_patients(
     frame = result.frame
     if cohort_id is not None:
         frame = frame.assign(cohort_id=pd.Series(cohort_id, index=frame.index, dtype="str"))
+    frame, told = _with_expression(frame, table, mapping.get("expression"), expression)
     refused = [
         RefusedRow(
             f.message,
@@ -412,7 +417,23 @@ def read_patients(
     refused.sort(key=lambda r: r.rows)
     bad = np.isin(table.rows, [r.rows[0] for r in refused])
     rows = [int(r) for r in table.rows[~bad]]
-    return NewPatients(to_cohort_table(frame[~bad]), refused, rows, _unread(parsed, table, f" of {file.name}"))
+    told = _unread(parsed, table, f" of {file.name}") + told
+    return NewPatients(to_cohort_table(frame[~bad]), refused, rows, told)
+
+
+def _with_expression(
+    frame: pd.DataFrame, table: RawTable, block: Any, matrix: Path | None
+) -> tuple[pd.DataFrame, list[str]]:
+    """New patients with their expression scores, and what is to be said of them, a sentence each."""
+    if block is None and matrix is not None:
+        raise ConfigError("The mapping has no `expression:` block that says how a matrix is read. Add one to it.")
+    if block is None:
+        return frame, []
+    settings = parse_expression(block)
+    if matrix is None:
+        return frame, ["no matrix of expression was given: scores that the mapping computes from one are missing"]
+    frame, checks, _ = add_scores(frame, table.frame, settings, matrix)
+    return frame, [c["message"] for c in checks if c["severity"] != "info" or c["code"] == "IC-EXPR-006"]
 
 
 def _unread(mapping: ColumnMapping, table: RawTable, where: str = "") -> list[str]:

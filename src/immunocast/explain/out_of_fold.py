@@ -52,7 +52,7 @@ def explain_out_of_fold(
         (name, scheme, repeat, fold, endpoint), part = group
         model = load_model(str(name), fold_key(int(repeat), str(fold)))
         patients = by_patient.loc[part["patient_id"]]
-        result = explain_learner(model, model_frame(patients, model.spec.inputs))
+        result = explain_learner(model, model_frame(patients, model.spec.inputs, by_cohort=model.spec.by_cohort))
         gap = float(np.max(np.abs(result.p - part["p_response"].to_numpy()), initial=0.0))
         if not gap <= PREDICTION_TOLERANCE:
             raise ArithmeticError(f"The bundle of {name}, fold {fold}, misses its stored predictions by {gap:.2g}.")

@@ -20,15 +20,22 @@ TRANSFORMS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "log2p1": lambda x: np.log2(x + 1),
 }
 NUMERIC_KINDS = ("number", "integer", "binary")
+#: Column that `model_frame` adds for features that are standardised by cohort; never a feature itself.
+BY_COHORT = "cohort_id"
+#: A cohort with fewer training values of a feature takes the parameters of all cohorts together.
+MIN_COHORT_VALUES = 10
+_ALL = ""
 
 
-def model_frame(cohort: pd.DataFrame, inputs: Sequence[str]) -> pd.DataFrame:
+def model_frame(cohort: pd.DataFrame, inputs: Sequence[str], *, by_cohort: bool = False) -> pd.DataFrame:
     """The only way from a cohort table to a model: the named feature columns, nothing else.
 
     Parameters
     ----------
     cohort : cohort table.
     inputs : feature columns of the vocabulary; a column that the table lacks becomes all-missing.
+    by_cohort : add the cohort's id as a last column, for a model that standardises a feature by cohort
+        (`ModelSpec.by_cohort`). The estimator does not see it.
 
     Returns
     -------
@@ -61,7 +68,14 @@ def model_frame(cohort: pd.DataFrame, inputs: Sequence[str]) -> pd.DataFrame:
                     column=name,
                 )
             )
+    if by_cohort:
+        columns[BY_COHORT] = cohort[BY_COHORT].astype("str")
     return pd.DataFrame(columns, index=cohort.index)
+
+
+def standardised_by_cohort(features: Mapping[str, Mapping[str, Any] | None]) -> list[str]:
+    """Features of a table that ask to be standardised by cohort."""
+    return [name for name, how in features.items() if isinstance(how, Mapping) and how.get("standardise") == "cohort"]
 
 
 class Preprocessor(TransformerMixin, BaseEstimator):
@@ -69,8 +83,11 @@ class Preprocessor(TransformerMixin, BaseEstimator):
 
     Parameters
     ----------
-    features : feature name -> {"transform": "none" | "log2" | "log2p1", "clip": [low, high]}, both
-        optional; {} or None for a category.
+    features : feature name -> {"transform": "none" | "log2" | "log2p1", "clip": [low, high],
+        "standardise": "none" | "cohort"}, all optional; {} or None for a category. "cohort" subtracts the mean of
+        the patient's own cohort and divides by its standard deviation, both of the training fold and stored: a
+        patient of a cohort that was not in training takes the mean and the within-cohort deviation of all
+        training cohorts, and no patient's value ever depends on who is scored beside.
     impute : "median" of the training fold, or "none" for estimators with native missing values.
     scale : whether numbers are centred and divided by their standard deviation in the training fold.
     min_category_count : a category seen in fewer training patients gets no column of its own (all zeros).
@@ -78,7 +95,8 @@ class Preprocessor(TransformerMixin, BaseEstimator):
     Attributes
     ----------
     numeric_, categories_ : what was kept: numbers with any training value; categories by feature.
-    median_, mean_, std_ : by number, on the transformed scale.
+    cohort_scale_ : feature standardised by cohort -> {cohort id: [mean, standard deviation]}, "" for all together.
+    median_, mean_, std_ : by number, on the transformed scale (by cohort, where asked for).
     column_names_ : names of the output columns, e.g. "nlr", "tumor_type=NSCLC".
     source_ : for each output column the feature that it comes from.
     dropped_ : features without any value in the training fold.
@@ -102,13 +120,16 @@ class Preprocessor(TransformerMixin, BaseEstimator):
         if self.impute not in ("median", "none"):
             raise ConfigError(f"impute is {self.impute!r}; it must be 'median' or 'none'.")
         self.numeric_, self.dropped_, self.categories_ = [], [], {}
-        self.median_, self.mean_, self.std_ = {}, {}, {}
+        self.median_, self.mean_, self.std_, self.cohort_scale_ = {}, {}, {}, {}
+        by_cohort = set(standardised_by_cohort(self.features))
         for name in self.features:
             if X[name].isna().all():
                 self.dropped_.append(name)
             elif VOCABULARY[name].kind in NUMERIC_KINDS:
                 self.numeric_.append(name)
-                values = self._shape(name, X[name])
+                if name in by_cohort:
+                    self.cohort_scale_[name] = _cohort_scale(self._raw(name, X[name]), _cohorts(X))
+                values = self._shape(name, X)
                 self.median_[name] = float(np.nanmedian(values))
                 filled = np.where(np.isnan(values), self.median_[name], values)
                 if self.impute == "none":
@@ -125,7 +146,15 @@ class Preprocessor(TransformerMixin, BaseEstimator):
         self.source_ = [c.split("=", 1)[0] for c in self.column_names_]
         return self
 
-    def _shape(self, name: str, values: pd.Series) -> np.ndarray:
+    def _shape(self, name: str, X: pd.DataFrame) -> np.ndarray:
+        values = self._raw(name, X[name])
+        scale = self.cohort_scale_.get(name)
+        if scale is None:
+            return values
+        parameters = np.array([scale.get(c, scale[_ALL]) for c in _cohorts(X)], dtype=float).reshape(-1, 2)
+        return (values - parameters[:, 0]) / parameters[:, 1]
+
+    def _raw(self, name: str, values: pd.Series) -> np.ndarray:
         how = self.features[name] or {}
         out = values.to_numpy(dtype=float, copy=True)
         low, high = how.get("clip") or (None, None)
@@ -138,7 +167,7 @@ class Preprocessor(TransformerMixin, BaseEstimator):
         check_is_fitted(self, "column_names_")
         out = np.empty((len(X), len(self.column_names_)))
         for j, name in enumerate(self.numeric_):
-            values = self._shape(name, X[name])
+            values = self._shape(name, X)
             if self.impute == "median":
                 values = np.where(np.isnan(values), self.median_[name], values)
             out[:, j] = (values - self.mean_[name]) / self.std_[name] if self.scale else values
@@ -154,13 +183,38 @@ class Preprocessor(TransformerMixin, BaseEstimator):
     def state(self) -> dict[str, Any]:
         """Everything fitted, JSON-ready."""
         check_is_fitted(self, "column_names_")
-        return {name: getattr(self, name) for name in _STATE}
+        return {name: getattr(self, name) for name in (*_STATE, "cohort_scale_")}
 
     def restore(self, state: Mapping[str, Any]) -> Preprocessor:
         """Inverse of `state`."""
         for name in _STATE:
             setattr(self, name, state[name])
+        self.cohort_scale_ = state.get("cohort_scale_", {})  # not in bundles from before there was such a thing
         return self
+
+
+def _cohorts(X: pd.DataFrame) -> np.ndarray:
+    """(n,) cohort ids of a frame of `model_frame`."""
+    if BY_COHORT not in X:
+        raise ConfigError("A feature is standardised by cohort, and the model was not told the cohorts (cohort_id).")
+    return X[BY_COHORT].to_numpy(dtype=object)
+
+
+def _cohort_scale(values: np.ndarray, cohorts: np.ndarray) -> dict[str, list[float]]:
+    """Mean and standard deviation of each cohort with enough values, and of all together, within cohorts."""
+    there = ~np.isnan(values)
+    values, cohorts = values[there], cohorts[there]
+    scale, within = {}, np.zeros(len(values))
+    for cohort in sorted({c for c in cohorts if isinstance(c, str)}):
+        own = cohorts == cohort
+        mean, std = _mean_and_std(values[own])
+        within[own] = values[own] - mean
+        if own.sum() >= MIN_COHORT_VALUES:
+            scale[cohort] = [mean, std]
+    # the deviation that the coefficient is about is that inside a cohort
+    pooled = float(np.sqrt((within**2).mean()))
+    mean, std = _mean_and_std(values)
+    return {_ALL: [mean, pooled if pooled > 1e-12 * max(abs(mean), 1e-300) else std], **scale}
 
 
 def _mean_and_std(values: np.ndarray) -> tuple[float, float]:
@@ -202,14 +256,19 @@ def check_features(features: Mapping[str, Mapping[str, Any] | None]) -> None:
         if how is not None and not isinstance(how, Mapping):
             raise ConfigError(f"features.{name} is {how!r}; write {{transform: ..., clip: [low, high]}} or {{}}.")
         how = how or {}
-        unknown = set(how) - {"transform", "clip"}
+        unknown = set(how) - {"transform", "clip", "standardise"}
         if unknown:
-            raise ConfigError(f"features.{name}.{sorted(unknown)[0]}: unknown; known are transform and clip.")
+            raise ConfigError(
+                f"features.{name}.{sorted(unknown)[0]}: unknown; known are transform, clip and standardise."
+            )
         if how and column.kind == "category":
             raise ConfigError(f"features.{name}: a category takes no {sorted(how)[0]}; write {{}}.")
         transform = how.get("transform") or "none"
         if transform not in TRANSFORMS:
             raise ConfigError(f"features.{name}.transform is {transform!r}; known: {', '.join(TRANSFORMS)}.")
+        standardise = how.get("standardise") or "none"
+        if standardise not in ("none", "cohort"):
+            raise ConfigError(f"features.{name}.standardise is {standardise!r}; known: none, cohort.")
         clip = how.get("clip")
         if clip is not None and not _is_clip(clip):
             raise ConfigError(f"features.{name}.clip is {clip}; write [low, high], numbers with low < high.")

@@ -13,7 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from immunocast.cohort.vocabulary import FEATURES
 from immunocast.errors import ConfigError
-from immunocast.features.preprocess import Preprocessor, check_features
+from immunocast.features.preprocess import Preprocessor, check_features, standardised_by_cohort
 from immunocast.models.spec import Explainer, ModelSpec, OutputScale
 
 #: Parameters of estimators that name features; those without a column in a fold are left out there.
@@ -86,6 +86,7 @@ class Learner(ClassifierMixin, BaseEstimator):
             explainer=self.explainer,
             source=self.source or type(self.estimator).__module__.split(".")[0],
             label=self.label,
+            by_cohort=bool(standardised_by_cohort(self.features)),
         )
 
     def fit(self, X: pd.DataFrame, y: Any) -> Learner:

@@ -30,6 +30,7 @@ class ModelSpec:
     source : citation of a published model, or the library of a learner.
     label : how figures and reports call it; "" for the model's own name.
     predicts : endpoint that a published model or a rule was made for; "" for learners, which take any.
+    by_cohort : True where a feature is standardised by cohort, so that the model must be told the cohort's id.
     """
 
     required: tuple[str, ...] = ()
@@ -42,6 +43,12 @@ class ModelSpec:
     source: str = ""
     label: str = ""
     predicts: str = ""
+    by_cohort: bool = False
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Columns of the frame that the model takes: its inputs, and the cohort's id where it must know it."""
+        return (*self.inputs, "cohort_id") if self.by_cohort else self.inputs
 
     @property
     def inputs(self) -> tuple[str, ...]:
@@ -63,7 +70,7 @@ class ModelSpec:
 class ResponseModel(Protocol):
     """What `cross_predict` expects of a model: a scikit-learn classifier with a ModelSpec.
 
-    `fit` and `predict_proba` take a frame whose columns are `spec.inputs` (numbers as float64 with NaN,
+    `fit` and `predict_proba` take a frame whose columns are `spec.columns` (numbers as float64 with NaN,
     categories as str with NaN); `predict_proba` returns (n, 2), NaN in rows where the model abstains.
     """
 

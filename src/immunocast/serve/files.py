@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from immunocast.cohort.expression import forms_of
 from immunocast.cohort.quality import given_as_fraction
 from immunocast.cohort.tabular import RefusedRow, read_patients
 from immunocast.errors import ConfigError, DataError, NotFoundError, Problem
@@ -38,7 +39,13 @@ class FileScores:
 
 
 def score_file(
-    file: Path, mapping: dict, run: RunFolder, model: str | None = None, *, sheet: str | None = None
+    file: Path,
+    mapping: dict,
+    run: RunFolder,
+    model: str | None = None,
+    *,
+    sheet: str | None = None,
+    expression: Path | None = None,
 ) -> FileScores:
     """Read new patients, refuse what cannot be read, score the rest.
 
@@ -49,6 +56,7 @@ def score_file(
     run : run folder that holds the model.
     model : name of a model of the run; None for its headline model.
     sheet : of a workbook with several.
+    expression : matrix of the patients' expression, read as the mapping's `expression` says.
 
     Raises
     ------
@@ -67,7 +75,8 @@ def score_file(
     if name not in names:
         raise NotFoundError(f"Run {run.path.name} has no model {name!r}. It has: {', '.join(names)}.")
     fitted = load_bundle(run.bundle_path(name, "final"))
-    patients, refused, rows, unread = read_patients(file, mapping, sheet=sheet)
+    patients, refused, rows, unread = read_patients(file, mapping, sheet=sheet, expression=expression)
+    _check_forms(patients, run, fitted.spec.inputs)
     if fractions := given_as_fraction(patients):
         raise DataError(
             Problem(
@@ -106,6 +115,20 @@ def score_file(
     parts = [part for part in (scores, lost) if len(part)]
     both = pd.concat(parts, ignore_index=True).sort_values("source_row", ignore_index=True)
     return FileScores(both, refused, unread, name, bool(about["provenance"]["synthetic"]))
+
+
+def _check_forms(patients: pd.DataFrame, run: RunFolder, inputs: Sequence[str]) -> None:
+    """Refuse expression scores in another form than those that the model learned from: another scale."""
+    learned = forms_of(run.table("cohort")) if run.has_table("cohort") else {}
+    for score, forms in forms_of(patients).items():
+        known = learned.get(score, {})
+        strange = [form for form in forms if known and form not in known]
+        if score in inputs and strange:
+            raise ConfigError(
+                f"{score} of these patients is in the form {strange[0]}, and the model learned from "
+                f"{' and '.join(known)}: these are different scales. Ask for that form in `expression.scores`, or "
+                "score the patients without expression."
+            )
 
 
 def merged(refused: Sequence[RefusedRow]) -> list[Problem]:

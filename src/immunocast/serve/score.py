@@ -38,9 +38,9 @@ def score_patients(cohort: pd.DataFrame, model: Any, name: str, endpoint: str) -
     inputs as `reason` and p_response NaN. `assays_used` lists the model's inputs that were measured.
     """
     spec = model.spec
-    X = model_frame(cohort, spec.inputs)
+    X = model_frame(cohort, spec.inputs, by_cohort=spec.by_cohort)
     p = model.predict_proba(X)[:, 1].astype(float) if len(X) else np.array([])
-    measured = X.notna()
+    measured = X[list(spec.inputs)].notna()
     abstained = np.isnan(p)
     return pd.DataFrame(
         {

@@ -66,7 +66,7 @@ def example_inputs(spec: ModelSpec) -> pd.DataFrame:
     -------
     Frame of 2 rows; numbers as float64, categories as str.
     """
-    names = spec.inputs
+    names = spec.columns
     first = {name: _EXAMPLE.get(name, _plausible(name)) for name in names}
     second = {name: first[name] if name in spec.required else None for name in names}
     frame = pd.DataFrame([first, second], columns=list(names))

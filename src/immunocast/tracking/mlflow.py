@@ -478,7 +478,7 @@ def save_pyfunc(path: Path, model: rec.Model, *, run_id: str, model_id: str, loc
             name,
             required=name in model.spec.required,
         )
-        for name in model.spec.inputs
+        for name in model.spec.columns
     ]
     outputs: list[ColSpec | TensorSpec] = [
         ColSpec(DataType.double, "p_response"),

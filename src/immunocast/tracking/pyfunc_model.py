@@ -41,7 +41,7 @@ class ResponsePyfunc(PythonModel):
         Frame with the same index: p_response (0-1 or NaN), abstained.
         """
         frame = pd.DataFrame(index=model_input.index)
-        for name in self.bundle.spec.inputs:
+        for name in self.bundle.spec.columns:
             column = VOCABULARY.get(name)
             text = column is not None and column.kind in ("category", "text")
             values = model_input[name] if name in model_input else pd.Series(np.nan, index=frame.index)

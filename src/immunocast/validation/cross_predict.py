@@ -82,7 +82,9 @@ def cross_predict(
         _check_classes(split, y_array, words)
     everybody = Split(0, FINAL, scheme.final_train(cohort), np.array([], dtype=int))
     tasks = [(name, split) for name in models for split in [*splits, everybody]]
-    frames = {name: model_frame(cohort, model.spec.inputs) for name, model in models.items()}
+    frames = {
+        name: model_frame(cohort, model.spec.inputs, by_cohort=model.spec.by_cohort) for name, model in models.items()
+    }
 
     def fit_and_predict(task: tuple[str, Split]) -> tuple[Any, np.ndarray]:
         name, split = task

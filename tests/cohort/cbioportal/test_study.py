@@ -54,7 +54,7 @@ def test_sequenced_samples_come_before_preferred_ones(load_study, files):
 def test_tumour_types_by_the_table(load_study):
     tables = load_study()
     assert by_patient(tables)["tumor_type"].fillna("?").tolist() == ["Melanoma", "Gastric", "NSCLC", "Other", "?", "?"]
-    unknown, other = sorted(told(tables, "IC-STUDY-005"), key=lambda m: "Other" in m)
+    unknown, other = (told(tables, code)[0] for code in ("IC-STUDY-005", "IC-STUDY-007"))
     assert "'Made Up Cancer' (1)" in unknown
     assert "Thymic Tumor (1)" in other
     named = load_study({"tumor_types": {"made up cancer": "Sarcoma"}})
@@ -95,9 +95,9 @@ def test_what_is_left_out_of_the_maf_is_counted(load_study):
     assert "1 of 3 samples are not in the clinical file" in told(tables, "IC-MAF-004")[0]
     assert "nobody" in told(tables, "IC-MAF-004")[0]
     assert "1 rows of Mutation_Status 'Germline'" in told(tables, "IC-MAF-008")[0]
-    assert any("MY-PANEL is divided by 0.5 Mb (the study's panel file)" in m for m in told(tables, "IC-MAF-006"))
-    assert any("IMPACT468 is divided by 1.22 Mb" in m for m in told(tables, "IC-MAF-006"))
-    assert any("1 sequenced samples are taken as WES (30 Mb)" in m for m in told(tables, "IC-MAF-005"))
+    assert any("MY-PANEL is divided by 0.5 Mb (the study's panel file)" in m for m in told(tables, "IC-MAF-013"))
+    assert any("IMPACT468 is divided by 1.22 Mb" in m for m in told(tables, "IC-MAF-013"))
+    assert any("1 sequenced samples are taken as WES (30 Mb)" in m for m in told(tables, "IC-MAF-012"))
 
 
 def test_rule_is_configuration(load_study):
@@ -162,12 +162,12 @@ def test_clinical_tmb_is_preferred_and_compared(load_study, files):
     clinical = load_study(data_clinical_sample=samples)
     assert by_patient(clinical)["tmb_mut_mb"].fillna(-1).tolist() == [8, 0.07, 0, -1, -1, -1]
     assert by_patient(clinical)["mutation_count"].fillna(-1).tolist()[:3] == [2, 1, 0]  # only the MAF has it
-    message = told(clinical, "IC-MAF-010")[0]
+    message = told(clinical, "IC-MAF-015")[0]
     assert "3 patients with both: median ratio MAF / clinical 0.49, 1 differ" in message
     assert message.endswith("Used is the clinical file (`mutations.prefer`)")
     maf = load_study({"mutations": {"prefer": "maf"}}, data_clinical_sample=samples)
     assert by_patient(maf)["tmb_mut_mb"].fillna(-1).tolist()[:3] == [4, pytest.approx(1 / 30), 0]
-    assert told(maf, "IC-MAF-010")[0].endswith("Used is the MAF (`mutations.prefer`)")
+    assert told(maf, "IC-MAF-015")[0].endswith("Used is the MAF (`mutations.prefer`)")
 
 
 def test_own_columns_win_and_null_takes_one_out(load_study):
@@ -245,3 +245,51 @@ def test_no_folder():
 def test_prefer_samples_needs_columns_and_values(load_study):
     with pytest.raises(ConfigError, match="prefer_samples"):
         load_study({"prefer_samples": [{"column": "SAMPLE_TYPE", "values": "Primary"}]})
+
+
+def matrix(samples):
+    """An expression file of the portal: genes in rows, with Entrez ids."""
+    genes = [("GZMA", 3001), ("PRF1", 5551), *((f"GENE{i}", 90_000 + i) for i in range(60))]
+    lines = ["\t".join(("Hugo_Symbol", "Entrez_Gene_Id", *samples))]
+    lines += ["\t".join((g, str(n), *(str(4.0 + n % 7 + i) for i in range(len(samples))))) for g, n in genes]
+    return "\n".join(lines) + "\n"
+
+
+def test_expression_scores_by_sample(load_study, files):
+    meta = files["meta_mutations.txt"].replace("data_mutations", "data_mrna_seq_tpm")
+    meta = meta.replace("MUTATION_EXTENDED", "MRNA_EXPRESSION").replace("MAF", "CONTINUOUS")
+    block = {"expression": {"file": "data_mrna_seq_tpm.txt", "unit": "TPM", "log": "none", "scores": ["cyt_score"]}}
+    tables = load_study(block, meta_mrna=meta, data_mrna_seq_tpm=matrix(["S4", "S1p", "S1m"]))
+    scores = by_patient(tables)["cyt_score"]
+    expected = ((4 + 3001 % 7 + 1) * (4 + 5551 % 7 + 1)) ** 0.5
+    assert scores["P1"] == pytest.approx(expected, rel=0.01)  # of S1p, the sample that was taken
+    assert scores.drop(["P1", "P4"]).isna().all()
+    assert any("data_mrna_seq_tpm.txt (SHA-256" in note for note in tables.provenance.notes)
+    absent = load_study(block, meta_mrna=meta, data_mrna_seq_tpm=None)
+    assert "cyt_score" not in absent.cohort
+    assert any("expression scores are missing" in m for m in told(absent, "IC-STUDY-002"))
+    pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n"
+    stub = load_study(block, meta_mrna=meta, data_mrna_seq_tpm=pointer)
+    assert "expression scores are missing" in told(stub, "IC-STUDY-002")[0]
+
+
+def test_tcga_barcodes_are_shortened_unless_two_fit_one_sample(load_study, files, maf_rows):
+    samples = files["data_clinical_sample.txt"].replace("S1p", "TCGA-A1-A0SB-01").replace("S2", "TCGA-A1-A0SC-01")
+    maf = maf_rows(
+        ("TP53", 1, "Missense_Mutation", "TCGA-A1-A0SB-01A-11D-A142-09"),
+        ("TP53", 2, "Missense_Mutation", "TCGA-A1-A0SC-01A-11D-A142-09"),
+        ("TP53", 3, "Missense_Mutation", "TCGA-A1-A0SC-01B-11D-A142-09"),
+    )
+    matrix = {"data_gene_panel_matrix": None, "meta_matrix": None, "cases": None}
+    tables = load_study(data_clinical_sample=samples, data_mutations=maf, **matrix)
+    assert by_patient(tables)["mutation_count"].fillna(-1).tolist() == [1, -1, -1, -1, -1, -1]
+    assert "3 TCGA barcodes were matched" in told(tables, "IC-MAF-011")[0]
+    assert "2 of 3 samples are not in the clinical file" in told(tables, "IC-MAF-004")[0]
+
+
+def test_without_a_default_panel_tmb_is_missing_where_none_is_named(load_study):
+    tables = load_study({"mutations": {"default_panel": None}})
+    table = by_patient(tables)
+    assert table["tmb_mut_mb"].fillna(-1).tolist() == [4, -1, 0, -1, -1, -1]
+    assert table["mutation_count"].fillna(-1).tolist() == [2, 1, 0, -1, -1, -1]
+    assert "`mutations.default_panel` is null" in told(tables, "IC-MAF-005")[0]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -25,13 +25,11 @@ class ClinicalTable:
     path : the file.
     frame : text cells, one column an attribute id, one row a data line.
     lines : line numbers as an editor shows them, one for each row.
-    names : attribute id -> display name, from the first `#` row.
     """
 
     path: Path
     frame: pd.DataFrame
     lines: np.ndarray
-    names: dict[str, str] = field(default_factory=dict)
 
 
 def read_clinical(path: Path, key: str) -> ClinicalTable:
@@ -53,7 +51,6 @@ def read_clinical(path: Path, key: str) -> ClinicalTable:
         cells, empty keys, keys that are there twice.
     """
     lines = [line for line in read_lines(path) if line.text.strip()]
-    comments = [line for line in lines if line.text.startswith(("#", '"#'))]
     rows = [line for line in lines if not line.text.startswith(("#", '"#'))]
     if not rows:
         mend = "The attribute ids stand in the first line without #; download the file again"
@@ -71,12 +68,7 @@ def read_clinical(path: Path, key: str) -> ClinicalTable:
         raise DataError(problems)
     columns = zip(*cells, strict=True)
     frame = pd.DataFrame({name: pd.Series(list(c), dtype="str") for name, c in zip(names, columns, strict=True)})
-    table = ClinicalTable(
-        path,
-        frame,
-        np.array([line.number for line in body], dtype="int64"),
-        _display_names(comments, names),
-    )
+    table = ClinicalTable(path, frame, np.array([line.number for line in body], dtype="int64"))
     problems = [*_key_problems(table, key, unique=True)]
     if key == SAMPLE:
         problems += _key_problems(table, PATIENT, unique=False)
@@ -137,13 +129,6 @@ def _key_problems(table: ClinicalTable, key: str, *, unique: bool) -> list[Probl
         n = ids[twice].nunique()
         problems.append(problem(f"{n} ids are there more than once", f"Keep one row for each {key}", twice))
     return problems
-
-
-def _display_names(comments: list[Line], names: list[str]) -> dict[str, str]:
-    if not comments:
-        return {}
-    shown = [unquote(cell) for cell in unquote(comments[0].text).removeprefix("#").split("\t")]
-    return dict(zip(names, shown, strict=False)) if len(shown) == len(names) else {}
 
 
 def clinical_tables(study: Study) -> tuple[ClinicalTable | None, ClinicalTable]:

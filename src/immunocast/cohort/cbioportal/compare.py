@@ -36,5 +36,5 @@ def compare_tmb(clinical: np.ndarray, maf: np.ndarray, used: str, cohort_id: str
         message += f", rank correlation {float(spearmanr(ours, theirs).statistic):.3f}"
     message += f". Used is the {'MAF' if used == 'maf' else 'clinical file'} (`mutations.prefer`)"
     far = not 1 / _FAR <= ratio <= _FAR if positive.any() else differ > 0
-    severity = "warning" if far or differ > n / 5 else "info"
-    return finding("IC-MAF-010", severity, message, cohort_id=cohort_id, column="tmb_mut_mb", n=n)
+    code, severity = ("IC-MAF-015", "warning") if far or differ > n / 5 else ("IC-MAF-010", "info")
+    return finding(code, severity, message, cohort_id=cohort_id, column="tmb_mut_mb", n=n)

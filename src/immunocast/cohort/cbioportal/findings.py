@@ -14,25 +14,19 @@ from immunocast.cohort.quality import finding
 
 @dataclass
 class Findings:
-    """Rows of the checks table of one cohort."""
+    """Rows of the checks table of one cohort; `pointers` are the git-LFS pointers that have been told."""
 
     cohort_id: str
     checks: list[dict[str, Any]] = field(default_factory=list)
+    pointers: set[str] = field(default_factory=set)
 
     def tell(self, code: str, severity: str, message: str, **more: Any) -> None:
         """Add a finding."""
         self.checks.append(finding(code, severity, message, cohort_id=self.cohort_id, **more))
 
 
-def tell_study(study: Study, read: set[str], found: Findings) -> None:
-    """Data files that are not there or are git-LFS pointers, and what is wrong with the meta files.
-
-    Parameters
-    ----------
-    study : its meta files.
-    read : names of the data files that the reader uses; their absence is told where they are used, too.
-    found : takes the findings.
-    """
+def tell_study(study: Study, found: Findings) -> None:
+    """Data files that are not there or are git-LFS pointers, and what is wrong with the meta files."""
     for warning in study.warnings:
         found.tell("IC-STUDY-009", "warning", warning)
     absent, pointers = [], []
@@ -43,14 +37,14 @@ def tell_study(study: Study, read: set[str], found: Findings) -> None:
         if not path.is_file():
             if not path.with_name(path.name + ".gz").is_file():
                 absent.append(f"{path.name} (named by {meta.path.name})")
-        elif path.name not in read and lfs_pointer(path):
+        elif path.name not in found.pointers and lfs_pointer(path):
             pointers.append(path.name)
     if absent:
         message = f"{len(absent)} data files that meta files name are not in the folder: {', '.join(absent)}"
         found.tell("IC-STUDY-001", "info", message, n=len(absent))
     if pointers:
         message = f"{len(pointers)} data files that are not read here are git-LFS pointers: {', '.join(pointers)}"
-        found.tell("IC-STUDY-002", "info", message, n=len(pointers))
+        found.tell("IC-STUDY-001", "info", message, n=len(pointers))
 
 
 def tell_samples(joined: Joined, chosen: Chosen, by_list: bool, found: Findings) -> None:

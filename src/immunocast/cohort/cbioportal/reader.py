@@ -24,10 +24,11 @@ from immunocast.cohort.cbioportal.conventions import (
     tumor_types,
 )
 from immunocast.cohort.cbioportal.findings import Findings, tell_samples, tell_study
-from immunocast.cohort.cbioportal.meta import Study, read_study
+from immunocast.cohort.cbioportal.meta import DataFile, Study, read_study
 from immunocast.cohort.cbioportal.rule import parse_rule
 from immunocast.cohort.cbioportal.samples import choose
-from immunocast.cohort.cbioportal.sequencing import Sequencing, read_sequencing
+from immunocast.cohort.cbioportal.sequencing import Sequencing, is_usable, read_sequencing
+from immunocast.cohort.expression import add_scores, parse_expression
 from immunocast.cohort.hints import did_you_mean
 from immunocast.cohort.mapping import parse_mapping
 from immunocast.cohort.mapping_types import Sheet
@@ -60,6 +61,8 @@ class StudyFolder:
     tumor_types : names of CANCER_TYPE -> tumour type, beside the table of `tumor_types.yaml`.
     prefer_samples : which of several samples of a patient is taken, see `samples.choose`.
     mutations : how the MAF becomes TMB, see `rule.TmbRule`.
+    expression : {file, unit, log, ...}: a matrix of the study, of which scores are computed; `docs/expression.md`
+        lists the keys. `file` is relative to the study's folder, `sample_id` is SAMPLE_ID by itself.
     notes : caveats of the study.
     waive : check code, "code:column" or "code:cohort" -> why the finding is no reason to stop.
 
@@ -83,6 +86,7 @@ class StudyFolder:
         tumor_types: Mapping[str, str] | None = None,
         prefer_samples: Sequence[Mapping[str, Any]] = _PREFER,
         mutations: Mapping[str, Any] | None = None,
+        expression: Mapping[str, Any] | None = None,
         notes: Sequence[str] = (),
         waive: Mapping[str, str] | None = None,
         **unknown: Any,
@@ -95,8 +99,13 @@ class StudyFolder:
         self.columns, self.conventions = columns, conventions
         self.missing_codes, self.rows = missing_codes, rows
         self.tumor_types, self.prefer_samples = tumor_types, prefer_samples
-        self.mutations, self.notes, self.waive = mutations, notes, waive
+        self.mutations, self.expression = mutations, expression
+        self.notes, self.waive = notes, waive
         self._rule = parse_rule(mutations)
+        self._expression = None
+        if expression is not None:
+            with_id = {"sample_id": SAMPLE, **expression} if isinstance(expression, Mapping) else expression
+            self._expression = parse_expression(with_id)
         self._sheet({})  # mistakes in `columns` are told before any file is read
 
     @property
@@ -132,13 +141,14 @@ class StudyFolder:
         chosen = choose(samples, sequencing.sequenced, self.prefer_samples)
         joined = join(patients, samples, chosen.taken)
         paths = [t.path for t in (patients, samples) if t is not None] + list(sequencing.read)
-        tell_study(study, {p.name for p in paths} | {sequencing.file}, found)
         tell_samples(joined, chosen, sequencing.sequenced is not None, found)
         raw, table = self._mapped(study, joined, sequencing, found)
+        frame, note = self._with_expression(table.frame, raw, study, found)
+        tell_study(study, found)
         about = study.about
         by_meta = ", ".join(filter(None, (about.get("name"), about.get("citation"), about.get("pmid"))))
         return CohortTables(
-            to_cohort_table(table.frame),
+            to_cohort_table(frame),
             Provenance(
                 found.cohort_id,
                 False,
@@ -146,7 +156,7 @@ class StudyFolder:
                 _digest(paths, sequencing.digests),
                 "analysis",
                 self.licence,
-                (*self.notes, *table.notes),
+                (*self.notes, *table.notes, *note),
             ),
             checks=found.checks,
             waive={str(c): dict(self.waive) for c in table.frame["cohort_id"].unique()} if self.waive else {},
@@ -203,7 +213,7 @@ class StudyFolder:
         if types.by_rule:
             listed = ", ".join(f"{name} ({n})" for name, n in types.by_rule.items())
             message = f"{types.source}: taken as Other, because the vocabulary has no type for them: {listed}"
-            found.tell("IC-STUDY-005", "info", message, column="tumor_type", n=sum(types.by_rule.values()))
+            found.tell("IC-STUDY-007", "info", message, column="tumor_type", n=sum(types.by_rule.values()))
         return types.values
 
     def _with_mutations(
@@ -250,6 +260,24 @@ class StudyFolder:
             found.tell("IC-STUDY-006", "warning", message, column=problem.column, n=len(problem.rows))
         rest = replace(sheet, columns={n: spec for n, spec in sheet.columns.items() if n not in out})
         return standardise(raw, rest, "analysis", table.file, found.cohort_id)
+
+    def _with_expression(
+        self, frame: pd.DataFrame, raw: RawTable, study: Study, found: Findings
+    ) -> tuple[pd.DataFrame, list[str]]:
+        """Scores of the study's expression matrix; a matrix that a meta file names and that is not there is told."""
+        if self._expression is None:
+            return frame, []
+        file = DataFile(study.folder / self._expression.file, None)
+        named = any(m.data_path == file.path for m in study.metas)
+        if named and not file.is_there:
+            message = f"{file.path.name} is not in the folder: expression scores are missing"
+            found.tell("IC-STUDY-002", "warning", message, n=len(frame))
+            return frame, []
+        if file.is_there and not is_usable(file, "expression scores are missing", found):
+            return frame, []
+        frame, checks, note = add_scores(frame, raw.frame, self._expression, file.path)
+        found.checks += checks
+        return frame, [note]
 
 
 def _of_maf(name: str) -> str:

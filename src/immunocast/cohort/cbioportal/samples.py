@@ -64,12 +64,12 @@ class Chosen:
     several: dict[str, tuple[str, tuple[str, ...]]]
 
 
-def choose(samples: ClinicalTable, sequenced: frozenset[str] | None, prefer: Sequence[Mapping[str, object]]) -> Chosen:
+def choose(table: ClinicalTable, sequenced: frozenset[str] | None, prefer: Sequence[Mapping[str, object]]) -> Chosen:
     """One sample a patient: sequenced before others, then by preference, then the first in the file.
 
     Parameters
     ----------
-    samples : the sample file.
+    table : the sample file.
     sequenced : samples with mutation data; None where the study does not tell.
     prefer : rules `{column, values}`, the first counts most; a sample whose cell is an earlier one of `values`
         (case does not count) comes first. A rule whose column the study lacks says nothing.
@@ -79,7 +79,7 @@ def choose(samples: ClinicalTable, sequenced: frozenset[str] | None, prefer: Seq
     ConfigError
         Where a rule has other keys.
     """
-    frame = samples.frame
+    frame = table.frame
     keys: list[np.ndarray] = [np.zeros(len(frame)) if sequenced is None else ~frame[SAMPLE].isin(sequenced).to_numpy()]
     for rule in prefer:
         values = rule.get("values") if isinstance(rule, Mapping) else None
@@ -92,9 +92,13 @@ def choose(samples: ClinicalTable, sequenced: frozenset[str] | None, prefer: Seq
     order = np.lexsort([np.arange(len(frame)), *reversed(keys)])
     ranked = frame.iloc[order]
     taken = ranked.index[~ranked[PATIENT].duplicated()].sort_values()
-    counts = frame[PATIENT].value_counts()
-    several = {}
-    for patient, group in frame[frame[PATIENT].isin(counts.index[counts > 1])].groupby(PATIENT, sort=False):
-        chosen = group[SAMPLE][group.index.isin(taken)].iloc[0]
-        several[str(patient)] = (chosen, tuple(s for s in group[SAMPLE] if s != chosen))
+    of_patient: dict[str, list[str]] = {}
+    for patient, sample in zip(frame[PATIENT], frame[SAMPLE], strict=True):
+        of_patient.setdefault(patient, []).append(sample)
+    chosen = dict(zip(frame[PATIENT].loc[taken], frame[SAMPLE].loc[taken], strict=True))
+    several = {
+        patient: (chosen[patient], tuple(s for s in samples if s != chosen[patient]))
+        for patient, samples in of_patient.items()
+        if len(samples) > 1
+    }
     return Chosen(taken, several)

@@ -59,14 +59,14 @@ def read_sequencing(study: Study, samples: ClinicalTable, rule: TmbRule, found: 
     profile = (meta.get("stable_id") if meta else "") or "mutations"
     matrix_file = study.data_file(study.find("GENE_PANEL_MATRIX"), "data_gene_panel_matrix.txt")
     matrix = None
-    if matrix_file is not None and _is_usable(matrix_file, "the panels of samples are not known", found):
+    if matrix_file is not None and is_usable(matrix_file, "the panels of samples are not known", found):
         matrix = read_panel_matrix(matrix_file.path, profile.removeprefix(f"{study.study_id}_"))
         read.append(matrix_file.path)
     with_panel = frozenset(s for s, panel in (matrix or {}).items() if panel)
     listed = cases.samples if cases else None
     sequenced = None if listed is None and matrix is None else (listed or frozenset()) | with_panel
     maf = _maf(study, meta)
-    if not rule.read or maf is None or not _is_usable(maf, "no TMB is made from mutations", found):
+    if not rule.read or maf is None or not is_usable(maf, "no TMB is made from mutations", found):
         return Sequencing(sequenced, "", pd.DataFrame(index=pd.Index([], dtype="str")), tuple(read))
     panels = _panel_files(study, found)
     counts = count_mutations(maf.path, rule.counting())
@@ -109,10 +109,10 @@ def _clinical_panels(samples: ClinicalTable) -> dict[str, str]:
 
 def _panel_files(study: Study, found: Findings) -> list[Path]:
     paths = [p for p in sorted(study.folder.glob("data_gene_panel_*.txt")) if p.name != "data_gene_panel_matrix.txt"]
-    return [p for p in paths if _is_usable(DataFile(p, None), "its size and genes are not known", found)]
+    return [p for p in paths if is_usable(DataFile(p, None), "its size and genes are not known", found)]
 
 
-def _is_usable(file: DataFile, otherwise: str, found: Findings) -> bool:
+def is_usable(file: DataFile, otherwise: str, found: Findings) -> bool:
     """Whether an optional file holds data; a git-LFS pointer is told. An absent one is told by its meta file."""
     if not file.is_there:
         return False
@@ -121,5 +121,6 @@ def _is_usable(file: DataFile, otherwise: str, found: Findings) -> bool:
         return True
     problem = pointer.problem
     message = f"{file.path.name}: {problem.message}; {otherwise}. {problem.mend}"
+    found.pointers.add(file.path.name)
     found.tell("IC-STUDY-002", "warning", message, n=1)
     return False

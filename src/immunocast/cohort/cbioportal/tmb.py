@@ -79,6 +79,7 @@ class _Step:
         self.counts, self.samples, self.profiled, self.rule = counts, samples, profiled, rule
         self.file, self.cohort_id = file, cohort_id
         self.checks: list[dict[str, Any]] = []
+        self.panels: dict[str, Panel] = {}
 
     def run(self) -> SampleMutations:
         self.tell_rows()
@@ -147,7 +148,7 @@ class _Step:
         if shortened:
             n = sum(len(b) for b in shortened.values())
             message = f"{n} TCGA barcodes were matched to samples by their first {_TCGA_SAMPLE} characters"
-            self.tell("IC-MAF-004", "info", message, n=n)
+            self.tell("IC-MAF-011", "info", message, n=n)
         if strange:
             n = sum(self.counts.counts[b] for b in strange)
             listed = ", ".join(strange[:5]) + (" ..." if len(strange) > 5 else "")
@@ -181,7 +182,7 @@ class _Step:
             lost = sorted(listed - known)
             if lost:
                 message = f"{len(lost)} samples of the case list are not in the clinical file: {', '.join(lost[:5])}"
-                self.tell("IC-MAF-007", "info", message + (" ..." if len(lost) > 5 else ""), n=len(lost))
+                self.tell("IC-MAF-014", "info", message + (" ..." if len(lost) > 5 else ""), n=len(lost))
         return (with_panel | in_maf | (listed or frozenset())) & known
 
     # -- panels ---------------------------------------------------------------------------------------------
@@ -192,7 +193,11 @@ class _Step:
         name = (profiled.matrix or {}).get(sample) or profiled.meta_panel or profiled.clinical.get(sample)
         if not name and not profiled.matrix_is_lost:
             name = self.rule.default_panel
-        return find_panel(name, self.rule.panel_sizes_mb, profiled.files) if name else None
+        if not name:
+            return None
+        if name not in self.panels:
+            self.panels[name] = find_panel(name, self.rule.panel_sizes_mb, profiled.files)
+        return self.panels[name]
 
     def size(self, panel: Panel | None) -> float:
         """Megabases to divide by; NaN where TMB is not computed."""
@@ -224,7 +229,8 @@ class _Step:
             by_rule = profiled.matrix is not None or named
             because = "the study names no panel for them" if by_rule else "the study has no gene panel matrix"
             message = f"{len(assumed)} sequenced samples are taken as {self.rule.default_panel} ({mb}): {because}"
-            self.tell("IC-MAF-005", "info" if by_rule else "warning", message, column="tmb_panel", n=len(assumed))
+            code, severity = ("IC-MAF-012", "info") if by_rule else ("IC-MAF-005", "warning")
+            self.tell(code, severity, message, column="tmb_panel", n=len(assumed))
         sizes = Counter(panel.name for panel in panels.values() if panel is not None)
         by_name = {panel.name: panel for panel in panels.values() if panel is not None}
         for name, n in sorted(sizes.items()):
@@ -243,7 +249,7 @@ class _Step:
                 self.tell("IC-MAF-006", "warning", message, column="tmb_mut_mb", n=n)
             elif not panel.is_whole:
                 message = f"TMB of {n} samples on {name} is divided by {panel.mb:g} Mb ({panel.source})"
-                self.tell("IC-MAF-006", "info", message, column="tmb_mut_mb", n=n)
+                self.tell("IC-MAF-013", "info", message, column="tmb_mut_mb", n=n)
 
     # -- genes ----------------------------------------------------------------------------------------------
 

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+import immunocast.cohort.checks.studies  # noqa: F401  # fills the register
 from immunocast.cohort.checks import categories, derived, duplicates, flags, leaks, missing, others, shift, times, units
 from immunocast.cohort.checks.constants import Imputed, check_constants, imputed_values
 from immunocast.cohort.checks.duplicates import check_duplicates

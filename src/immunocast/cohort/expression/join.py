@@ -1,7 +1,7 @@
 """Scores of a matrix file to the patients of a cohort, and whether cohorts carry the same forms of a score.
 
-Checks: IC-EXPR-006 patients without a sample and samples without a patient; IC-EXPR-007 one score in two forms,
-over cohorts (warning) or inside one (error).
+Checks: IC-EXPR-006 patients without a sample and samples without a patient; IC-EXPR-007 one score in two forms
+over cohorts (warning); IC-EXPR-008 inside one cohort (error).
 """
 
 from __future__ import annotations
@@ -175,11 +175,10 @@ def check_forms(cohort: pd.DataFrame) -> list[dict[str, Any]]:
         )
         ids = [i for cohorts in forms.values() for i in cohorts]
         inside = sorted({i for i in ids if ids.count(i) > 1})
-        severity = "error" if inside else "warning"
         out.append(
             finding(
-                "IC-EXPR-007",
-                severity,
+                "IC-EXPR-008" if inside else "IC-EXPR-007",
+                "error" if inside else "warning",
                 f"{score} is there in {len(forms)} forms: {listed}. {mend}.",
                 cohort_id=inside[0] if inside else None,
                 column=score,

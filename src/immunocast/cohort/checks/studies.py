@@ -1,0 +1,178 @@
+"""The register's entries of what the reader of cBioPortal study folders tells (`cohort.cbioportal`)."""
+
+from __future__ import annotations
+
+from immunocast.cohort.checks.registry import Check, register
+
+register(
+    [
+        Check(
+            "IC-STUDY-001", "info", "data files of a study folder are missing",
+            "Meta files name data files that are not in the folder, or are git-LFS pointers that would not be read.",
+            "What they hold is missing.",
+            "Nothing, if it is not needed; else fetch the whole study.",
+            "A meta file whose data file is absent or a pointer.",
+        ),
+        Check(
+            "IC-STUDY-002", "warning", "a data file of a study folder that would be read is not there",
+            "The MAF, the gene panel matrix, a panel file or the expression matrix is a git-LFS pointer or absent.",
+            "Its features are missing for all patients.",
+            "Fetch the file itself (`git lfs pull`), or download the study's archive.",
+            "A pointer in place of a file that the reader uses; an expression matrix that was asked for and is absent.",
+        ),
+        Check(
+            "IC-STUDY-003", "info", "patients with several samples",
+            "One sample of each was taken; the others were not used.",
+            "Another sample may say something else.",
+            "Turn the choice with `prefer_samples`.",
+            "More than one sample a patient: sequenced first, then by `prefer_samples`, then the first in the file.",
+        ),
+        Check(
+            "IC-STUDY-004", "warning", "patients and samples do not match",
+            "Patients without a sample, or samples whose patient has no row in the patient file.",
+            "They lack the attributes of the other file.",
+            "Look at the ids in both files.",
+            "Ids that are in one of the two clinical files only; the patients stay in the table.",
+        ),
+        Check(
+            "IC-STUDY-005", "warning", "cancer types of a study that are not known",
+            "The table of cancer types does not have a name.",
+            "Its patients have no tumour type.",
+            "Say what it is in `tumor_types: {NAME: TUMOUR TYPE}`.",
+            "A value of CANCER_TYPE (or type_of_cancer) that neither the table nor `tumor_types` has.",
+        ),
+        Check(
+            "IC-STUDY-006", "warning", "an attribute of a study could not be read",
+            "An attribute that is mapped by convention has cells that cannot be read; all of it was left out.",
+            "The column is missing for all patients.",
+            "Map the attribute in `columns`, with a coding or missing codes.",
+            "One cell is enough: no column is read in part.",
+        ),
+        Check(
+            "IC-STUDY-007", "info", "cancer types that count as Other",
+            "Main cancer types that the vocabulary has no type for.",
+            "They share one category.",
+            "Nothing; or name another type in `tumor_types`.",
+            "Main types that the table lists under Other.",
+        ),
+        Check(
+            "IC-STUDY-008", "info", "attributes of a study that are not mapped",
+            "Neither the mapping nor a convention says what they are.",
+            "They are looked at by checks and not used.",
+            "Map them, if they are baseline features.",
+            "Clinical attributes that no column of the vocabulary comes from.",
+        ),
+        Check(
+            "IC-STUDY-009", "warning", "a meta file of a study is doubtful",
+            "It belongs to another study or names no data file, or there is no meta_study.txt.",
+            "Files of two studies may have been mixed.",
+            "Download the study again, or correct the meta file.",
+            "Compared with cancer_study_identifier of meta_study.txt.",
+        ),
+        Check(
+            "IC-MAF-001", "warning", "rows of a MAF were left out",
+            "Lines with another number of cells than the header, or without a sample barcode.",
+            "Their mutations are not counted.",
+            "Download the file again.",
+            "Up to 5 % of the lines; above, the file is refused.",
+        ),
+        Check(
+            "IC-MAF-002", "warning", "classes of mutations that the format does not have",
+            "Variant_Classification holds other words than the MAF format.",
+            "These rows are not counted, and TMB is too small if they should be.",
+            "Name the ones that count in `mutations.counted_classes`.",
+            "Up to half of the rows; above, the file is refused.",
+        ),
+        Check(
+            "IC-MAF-003", "info", "mutations that are listed twice",
+            "The same change of a sample is there more than once, or rows tell no position.",
+            "Repeats count once; where no position is told, they would not be seen.",
+            "Nothing.",
+            "Same sample, chromosome, start, reference and new allele.",
+        ),
+        Check(
+            "IC-MAF-004", "warning", "samples of a MAF that the clinical file does not have",
+            "Their barcodes fit no SAMPLE_ID.",
+            "Their mutations are not used.",
+            "Look at the barcodes: ids may be written in another way.",
+            "Barcodes that are not the same as a sample's id, nor a TCGA barcode that begins with one.",
+        ),
+        Check(
+            "IC-MAF-005", "warning", "who was sequenced, or on which panel, was assumed or is not known",
+            "Case list or gene panel matrix is missing.",
+            "TMB is missing, or wrong where the assumption is.",
+            "Fetch the missing file, or state `mutations.default_panel`.",
+            "No case list and no matrix; a matrix that a meta file names and that is absent; no panel named at all.",
+        ),
+        Check(
+            "IC-MAF-006", "warning", "a panel without a known size, or too small a one",
+            "Nothing tells the megabases that it covers, or they are fewer than `mutations.min_panel_mb`.",
+            "Its samples have a count and no TMB.",
+            "Give the size in `mutations.panel_sizes_mb`.",
+            "Sizes come from the configuration, the study's panel files and the table of known panels.",
+        ),
+        Check(
+            "IC-MAF-007", "warning", "samples with mutations that the case list does not have",
+            "The case list is older than the MAF, or names other samples.",
+            "Samples without mutations that it forgot, too, have no TMB where it should be 0.",
+            "Correct the case list.",
+            "They are taken as sequenced.",
+        ),
+        Check(
+            "IC-MAF-008", "info", "mutations that are not somatic",
+            "Rows whose Mutation_Status is germline or the like.",
+            "They are not counted.",
+            "Nothing; or change `mutations.status_left_out`.",
+            "Values of `mutations.status_left_out`.",
+        ),
+        Check(
+            "IC-MAF-009", "info", "gene flags that are not known",
+            "No gene list shows the genes on the panel of some samples.",
+            "The flag is missing for them.",
+            "Add the study's data_gene_panel_*.txt.",
+            "Known are whole exomes, and panels whose file is in the study and has all genes of the flag.",
+        ),
+        Check(
+            "IC-MAF-010", "info", "TMB of the clinical file and of the MAF compared",
+            "Both are there, and they agree.",
+            "For the record.",
+            "Nothing.",
+            "Median ratio within 0.8 to 1.25, and at most a fifth of the patients differ by over 10 % and 0.5 mut/Mb.",
+        ),
+        Check(
+            "IC-MAF-011", "info", "barcodes that were shortened",
+            "TCGA barcodes of vials and plates were matched to samples by their first 15 characters.",
+            "For the record.",
+            "Nothing.",
+            "A barcode that begins with a sample's id, and is the only one that does.",
+        ),
+        Check(
+            "IC-MAF-012", "info", "sequenced samples that name no panel",
+            "The matrix says NA for them; cBioPortal means a whole exome or genome by it.",
+            "Their TMB is the count over 30 Mb.",
+            "Set `mutations.default_panel`, where they were sequenced with something else.",
+            "Sequenced, and no panel in a study that names panels.",
+        ),
+        Check(
+            "IC-MAF-013", "info", "size that TMB was divided by",
+            "The megabases of a panel, and who states them.",
+            "TMB of two panels is comparable only if their sizes are right.",
+            "Overrule it in `mutations.panel_sizes_mb`.",
+            "Told for every panel with a TMB.",
+        ),
+        Check(
+            "IC-MAF-014", "info", "samples of the case list that the clinical file does not have",
+            "The case list names samples that no patient has.",
+            "They are not used.",
+            "Nothing.",
+            "Ids of the case list that are no SAMPLE_ID.",
+        ),
+        Check(
+            "IC-MAF-015", "warning", "TMB of the clinical file and of the MAF differ",
+            "They were made from other mutations, or divided by another size.",
+            "A cut-off means something else for the one than for the other.",
+            "Look at the panel's size and the counted classes; choose by `mutations.prefer`.",
+            "Median ratio outside of 0.8 to 1.25, or over a fifth of the patients differ by over 10 % and 0.5 mut/Mb.",
+        ),
+    ]
+)  # fmt: skip
