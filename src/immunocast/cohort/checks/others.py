@@ -179,14 +179,14 @@ register(
             "Told by the reader of expression matrices.",
         ),
         Check(
-            "IC-EXPR-007", "warning", "one score in two forms",
+            "IC-EXPR-007", "warning", "one score in two forms over cohorts",
             "The reader tells what it found; the message has the numbers.",
             "A count or score from other rows or genes is another count or score.",
             "See the message; it is for information where little is concerned.",
             "Told by the reader of expression matrices.",
         ),
         Check(
-            "IC-EXPR-008", "warning", "expression scores that cannot stand beside each other",
+            "IC-EXPR-008", "error", "one score in two forms inside a cohort",
             "The reader tells what it found; the message has the numbers.",
             "A score from other genes or another scale is another score.",
             "See the message.",
