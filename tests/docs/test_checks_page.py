@@ -5,7 +5,6 @@ import sys
 
 
 def test_the_page_is_up_to_date(root):
-    done = subprocess.run(
-        [sys.executable, str(root / "scripts/write_checks_doc.py"), "--check"], capture_output=True, text=True, check=False
-    )
+    command = [sys.executable, str(root / "scripts/write_checks_doc.py"), "--check"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

@@ -102,8 +102,8 @@ def check_derived(part: Part) -> Iterator[dict[str, Any]]:
                 yield part.found("IC-DEP-002", words, y, mask=mask)
     others = unmapped_numbers(part.unmapped)
     for y, values in numbers.items():
-        for header, x in others.items():
-            relation = _relation(x, values)
+        for header, given in others.items():
+            relation = _relation(given, values)
             if relation is None or (y in _MUTATIONS and _a_count(header)):
                 continue
             if (y, "IC-DEP-001") not in repaired:
@@ -124,7 +124,8 @@ def derived_values(part: Part) -> list[Imputed]:
         relation = _relation(given, nlr)
         if relation is not None and not _is_unit(relation[0]) and relation[1] == 0:
             a, _, mask = relation
-            words = f"{label('nlr')} is exactly {a:g} x {source} for {int(mask.sum())} patients: computed, not measured."
+            n = int(mask.sum())
+            words = f"{label('nlr')} is exactly {a:g} x {source} for {n} patients: computed, not measured."
             return [Imputed("IC-DEP-001", "nlr", mask, words)]
         part_of = _exact_ratio(given, nlr)
         if part_of is not None and abs(part_of[0] - 1) > 0.01:
