@@ -193,27 +193,6 @@ register(
             "The rules of the endpoint.",
         ),
         Check(
-            "IC-EXPR-006", "info", "patients without a sample in the matrix, or samples without a patient",
-            "The reader tells what it found; the message has the numbers.",
-            "A count or score from other rows or genes is another count or score.",
-            "See the message; it is for information where little is concerned.",
-            "Told by the reader of expression matrices.",
-        ),
-        Check(
-            "IC-EXPR-007", "warning", "one score in two forms over cohorts",
-            "The reader tells what it found; the message has the numbers.",
-            "A count or score from other rows or genes is another count or score.",
-            "See the message; it is for information where little is concerned.",
-            "Told by the reader of expression matrices.",
-        ),
-        Check(
-            "IC-EXPR-008", "error", "one score in two forms inside a cohort",
-            "The reader tells what it found; the message has the numbers.",
-            "A score from other genes or another scale is another score.",
-            "See the message.",
-            "Told by the reader of expression matrices.",
-        ),
-        Check(
             "IC-NOTE-001", "info", "a correction or caveat that the cohort configuration states",
             "What the configuration's author found in the source.",
             "For the record.",
