@@ -3,7 +3,7 @@
 from omegaconf import DictConfig
 
 from _stage import stage
-from immunocast.cohort.quality import apply_waivers, check_performance, raise_on_errors, to_checks_table
+from immunocast.cohort.checks import apply_waivers, check_performance, raise_on_errors, to_checks_table
 from immunocast.config import build, frozen
 from immunocast.store.runfolder import RunFolder
 from immunocast.validation.evaluate import evaluate

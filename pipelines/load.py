@@ -6,8 +6,8 @@ import pandas as pd
 from omegaconf import DictConfig
 
 from _stage import stage
+from immunocast.cohort.checks import raise_on_errors
 from immunocast.cohort.loading import prepare_cohort
-from immunocast.cohort.quality import raise_on_errors
 from immunocast.config import build, build_models, endpoint_of, frozen
 from immunocast.store.runfolder import RunFolder
 

@@ -5,8 +5,8 @@ from dataclasses import replace
 import pandas as pd
 import pytest
 
+from immunocast.cohort.checks import finding
 from immunocast.cohort.loading import prepare_cohort
-from immunocast.cohort.quality import finding
 from immunocast.cohort.synthetic import SyntheticCohort
 from immunocast.errors import ConfigError
 from immunocast.store.schemas import conform

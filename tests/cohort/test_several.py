@@ -10,8 +10,8 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from immunocast.cohort.checks import finding
 from immunocast.cohort.loading import prepare_cohort
-from immunocast.cohort.quality import finding
 from immunocast.cohort.several import SeveralCohorts
 from immunocast.cohort.synthetic import SyntheticCohort
 from immunocast.cohort.table import COHORT_SCHEMA, CohortTables, Provenance, to_cohort_table

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from immunocast.cohort.checks import finding as check
 from immunocast.cohort.derive import Rule
-from immunocast.cohort.quality import finding as check
 from immunocast.cohort.values import Reading
 
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from immunocast.cohort.checks import finding as check
 from immunocast.cohort.hints import did_you_mean
 from immunocast.cohort.mapping_types import RowFilter
-from immunocast.cohort.quality import finding as check
 from immunocast.cohort.raw_table import RawTable
 from immunocast.cohort.values import cell_text
 from immunocast.errors import Problem

@@ -14,10 +14,10 @@ import pandas as pd
 
 from immunocast.cohort import derive
 from immunocast.cohort.cell_problems import outside
+from immunocast.cohort.checks import finding as check
 from immunocast.cohort.hints import did_you_mean
 from immunocast.cohort.mapping_columns import column_of
 from immunocast.cohort.mapping_types import ColumnSpec, Correction, Sheet
-from immunocast.cohort.quality import finding as check
 from immunocast.cohort.raw_table import RawTable
 from immunocast.cohort.readings import tell_derived, tell_readings
 from immunocast.cohort.table import DTYPES

@@ -20,11 +20,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from immunocast.cohort.checks import finding as check
 from immunocast.cohort.expression import add_scores, parse_expression
 from immunocast.cohort.hints import did_you_mean
 from immunocast.cohort.mapping import MAPPING_KEYS, READER_KEYS, identity_spec, parse_mapping
 from immunocast.cohort.mapping_types import ColumnMapping, ColumnSpec, Sheet
-from immunocast.cohort.quality import finding as check
 from immunocast.cohort.raw_table import UNNAMED, RawTable
 from immunocast.cohort.registry import locate
 from immunocast.cohort.rows import filter_rows

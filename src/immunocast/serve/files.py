@@ -9,8 +9,8 @@ from typing import Any
 
 import pandas as pd
 
+from immunocast.cohort.checks import given_as_fraction
 from immunocast.cohort.expression import forms_of
-from immunocast.cohort.quality import given_as_fraction
 from immunocast.cohort.tabular import RefusedRow, read_patients
 from immunocast.errors import ConfigError, DataError, NotFoundError, Problem
 from immunocast.models.bundle import load_bundle

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from scipy.stats import spearmanr
 
-from immunocast.cohort.quality import finding
+from immunocast.cohort.checks import finding
 
 #: A MAF that yields half or double of what the study publishes was filtered or normalised in another way.
 _FAR = 1.25

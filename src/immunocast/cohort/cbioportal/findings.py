@@ -9,7 +9,7 @@ from immunocast.cohort.cbioportal.clinical import Joined
 from immunocast.cohort.cbioportal.files import lfs_pointer
 from immunocast.cohort.cbioportal.meta import Study
 from immunocast.cohort.cbioportal.samples import Chosen
-from immunocast.cohort.quality import finding
+from immunocast.cohort.checks import finding
 
 
 @dataclass

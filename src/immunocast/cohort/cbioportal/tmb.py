@@ -13,7 +13,7 @@ import pandas as pd
 from immunocast.cohort.cbioportal.maf import MafCounts
 from immunocast.cohort.cbioportal.panels import Panel, PanelFiles, find_panel
 from immunocast.cohort.cbioportal.rule import TmbRule
-from immunocast.cohort.quality import finding
+from immunocast.cohort.checks import finding
 
 #: Barcodes of TCGA name the vial, portion and plate after the sample; the portal keeps the sample.
 _TCGA_SAMPLE = len("TCGA-A1-A0SB-01")

@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from immunocast.cohort.checks import finding
 from immunocast.cohort.expression.genes import gene_sets
 from immunocast.cohort.expression.score_file import ExpressionScores, score_file
 from immunocast.cohort.expression.settings import ExpressionSettings
 from immunocast.cohort.hints import closest, did_you_mean
-from immunocast.cohort.quality import finding
 from immunocast.cohort.values import cell_text
 from immunocast.errors import ConfigError, DataError, Problem
 

@@ -14,13 +14,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from immunocast.cohort.checks import finding
 from immunocast.cohort.expression.cells import read_cells
 from immunocast.cohort.expression.genes import GeneSet, gene_sets
 from immunocast.cohort.expression.matrix import ExpressionMatrix, to_matrix
 from immunocast.cohort.expression.scale import TRANSCRIPTOME, Scale, find_scale, undo
 from immunocast.cohort.expression.scores import MIN_OTHER_GENES, score_sample
 from immunocast.cohort.expression.settings import ExpressionSettings, Log
-from immunocast.cohort.quality import finding
 from immunocast.errors import DataError, Problem
 
 _FORM_NAMES = {

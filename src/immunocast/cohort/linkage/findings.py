@@ -6,8 +6,8 @@ from typing import Any
 
 import pandas as pd
 
+from immunocast.cohort.checks import finding
 from immunocast.cohort.linkage.matching import Linkage
-from immunocast.cohort.quality import finding
 
 
 def check_links(found: Linkage) -> list[dict[str, Any]]:
