@@ -170,7 +170,7 @@ def test_a_place_that_cannot_be_written_is_a_message(root, tmp_path):
 
 def test_one_class_only_is_told(root, tmp_path):
     cohort = SyntheticCohort(n_patients=60, n_cohorts=1, seed=3).load().cohort
-    cohort.assign(bor="PD", responder=0).to_csv(tmp_path / "one.csv", index=False)
+    cohort.assign(bor="SD", responder=0).to_csv(tmp_path / "one.csv", index=False)
     done = run_py(root, tmp_path, "cohort=csv", "cohort.file=one.csv", "validation=repeated_kfold", "tracking=none")
     assert done.returncode == 2
     assert "all are non-responders" in done.stderr
@@ -200,6 +200,7 @@ def test_resistance_turns_the_published_models_round(pipelines, tmp_path):
 def test_toxicity_leaves_published_models_out_and_has_no_reference(pipelines, tmp_path):
     cohort = SyntheticCohort(n_patients=240, n_cohorts=2, seed=3).load().cohort
     path = tmp_path / "t.csv"
+    cohort = cohort.drop(columns=["irae_grade", "irae_organ", "irae_onset_days"])
     cohort.assign(irae=[i % 3 // 2 for i in range(len(cohort))]).to_csv(path, index=False)
     overrides = ("endpoint=irae", "cohort=csv", f"cohort.file={path}", "~cohort.n_patients")
     predictions, _, about = _numbers(pipelines, tmp_path / "w", *overrides)
