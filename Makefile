@@ -59,9 +59,18 @@ reproduce-loris: setup ## Reproduce the published LORIS results on the public da
 bench: setup ## Measure the bootstrap against scikit-learn in a loop
 	$(BIN)/python benchmarks/bench_bootstrap.py $(ARGS)
 
+.PHONY: bench-checks
+bench-checks: setup ## Plant every trap in synthetic cohorts: what the checks find, and false alarms
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/bench_checks.py $(ARGS)
+
 .PHONY: bench-links
 bench-links: setup ## Plant duplicates with noise: precision, recall and time of the linkage
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/bench_links.py $(ARGS)
+
+.PHONY: bench-maf
+bench-maf: setup ## Measure the count of mutations from a MAF against pandas and DuckDB (minutes)
+	$(BIN)/python benchmarks/bench_maf.py $(ARGS)
+
 .PHONY: bench-synthetic
 bench-synthetic: setup ## Measure the synthetic cohort against a copula by scipy (minutes)
 	$(BIN)/python benchmarks/bench_synthetic.py $(ARGS)
