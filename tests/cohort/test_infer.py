@@ -313,6 +313,12 @@ def test_the_yaml_says_all_and_loads(propose, tmp_path):
     assert len(TabularCohort(**mapping).load().cohort) == N
 
 
+def test_the_yaml_asks_for_the_tumour_type_where_no_column_tells_it(propose):
+    assert "# tumor_type: {value: ...}" in to_yaml(propose(BOR=BOR), "clinic")
+    types = ["NSCLC", "Melanoma"] * (N // 2)
+    assert "# tumor_type: {value: ...}" not in to_yaml(propose(BOR=BOR, **{"Cancer type": types}), "clinic")
+
+
 def test_the_public_cohorts_hold_no_sure_mistake(data_dir, root):
     sys.path.insert(0, str(root / "benchmarks"))
     try:

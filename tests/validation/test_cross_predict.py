@@ -209,3 +209,12 @@ def test_shuffled_labels_predict_nothing(cohort, labels):
     rows = cross_predict(cohort, y, model, RepeatedStratifiedKFold(5, 3)).predictions
     areas = [roc_auc_score(part["y_true"], part["p_response"]) for _, part in rows.groupby(["repeat", "cohort_id"])]
     assert abs(np.mean(areas) - 0.5) < 0.1
+
+
+def test_a_learner_that_could_only_abstain_is_refused_before_anything_is_fitted(cohort, labels):
+    models = {name: m for name, m in build_models(load_config()).items() if name in ("ridge", "tmb_10")}
+    with pytest.raises(ConfigError, match=r"ridge requires tumor_type, which is known for no patient.*value: NSCLC"):
+        cross_predict(cohort.drop(columns="tumor_type"), labels, models, LeaveOneCohortOut())
+    alone = {"tmb_10": models["tmb_10"], "loris_pan": build_models(load_config())["loris_pan"]}
+    result = cross_predict(cohort.drop(columns="tumor_type"), labels, alone, LeaveOneCohortOut())
+    assert result.predictions.groupby("model")["abstained"].all().to_dict() == {"loris_pan": True, "tmb_10": False}

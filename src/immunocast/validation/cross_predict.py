@@ -59,7 +59,7 @@ def cross_predict(
     Raises
     ------
     ConfigError
-        Where nobody has a label, or a training fold lacks one of the two classes.
+        Where nobody has a label, a training fold lacks one of the two classes, or nobody has what a learner requires.
     """
     words = words_of(endpoint)
     if not models:
@@ -85,6 +85,7 @@ def cross_predict(
     frames = {
         name: model_frame(cohort, model.spec.inputs, by_cohort=model.spec.by_cohort) for name, model in models.items()
     }
+    _check_required(models, frames)
 
     def fit_and_predict(task: tuple[str, Split]) -> tuple[Any, np.ndarray]:
         name, split = task
@@ -126,6 +127,18 @@ def _seen_before(cohort: pd.DataFrame, trained_on: tuple[str, ...]) -> np.ndarra
     """Rows of the cohorts that a published model was trained on, and of persons linked to them."""
     direct = cohort["cohort_id"].isin(trained_on)
     return cohort["person_id"].isin(cohort.loc[direct, "person_id"]).to_numpy()
+
+
+def _check_required(models: Mapping[str, Any], frames: Mapping[str, pd.DataFrame]) -> None:
+    """Refuse a learner that could only abstain; a published model may, and is then told as abstaining."""
+    for name, model in models.items():
+        absent = [c for c in model.spec.required if frames[name][c].isna().all()]
+        if model.spec.learned and absent:
+            raise ConfigError(
+                f"{name} requires {', '.join(absent)}, which is known for no patient: it would abstain for everybody. "
+                f"Map the column; where all patients share a value, state it in the mapping, e.g. "
+                f"`tumor_type: {{value: NSCLC}}`; or change what the model requires (models.{name}.required)."
+            )
 
 
 def _check_classes(split: Split, y: np.ndarray, words: Words) -> None:

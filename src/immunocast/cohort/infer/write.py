@@ -43,6 +43,10 @@ def to_yaml(proposal: Proposal, name: str) -> str:
             lines.append(f"  # or: {_comment(', '.join(p.alternatives))}")
         entry = p.header if set(p.spec) == {"source"} else p.spec
         lines.append(f"  {p.name}: {_flow(entry)} # {p.confidence:.2f} {_comment(p.why)}")
+    if "tumor_type" not in {p.name for p in proposal.placed}:
+        lines.append(
+            "  # tumor_type: {value: ...} # no column tells it, and models need it: one type for all, or a source"
+        )
     if proposal.unplaced:
         lines += ["", "# Not placed:"]
     for u in proposal.unplaced:
