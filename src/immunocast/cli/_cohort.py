@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -50,7 +51,14 @@ def compose(words: Sequence[str], mapping: str | None = None) -> DictConfig:
         if mapping is not None and (mapping.endswith((".yaml", ".yml")) or "/" in mapping):
             cfg = _with_mapping_file(mapping, path, settings)
         else:
-            cfg = load_config([f"cohort={mapping or 'csv'}", f"cohort.file='{path}'", *settings])
+            # set afterwards, not as an override: a path may hold quotes, commas and brackets
+            study = mapping is None and path.is_dir()
+            own = [s for s in settings if not s.startswith("cohort.file=")]
+            cfg = load_config([f"cohort={mapping or ('cbioportal' if study else 'csv')}", *own])
+            if "folder" in cfg.cohort:
+                cfg.cohort.folder = literal(str(path))
+            else:
+                cfg.cohort.file = literal(str(path))
     else:
         cfg = load_config(settings)
     check(cfg)
@@ -68,13 +76,31 @@ def _with_mapping_file(mapping: str, path: Path, settings: Sequence[str]) -> Dic
     content = load_mapping(mapping, conf_dir() / "cohort")
     cfg = load_config(["cohort=csv", *(s for s in settings if not s.lstrip("+~").startswith("cohort."))])
     try:
-        own = OmegaConf.create({"_target_": TARGET, "_convert_": "all", **content, "file": str(path)})
+        own = OmegaConf.create({"_target_": TARGET, "_convert_": "all", **_literal_below(content), "file": literal(str(path))})
         of_cohort = [s.lstrip("+").removeprefix("cohort.") for s in settings if s.lstrip("+").startswith("cohort.")]
         with open_dict(cfg):
             cfg.cohort = OmegaConf.merge(own, OmegaConf.from_dotlist(of_cohort))
     except OmegaConfBaseException as error:
         raise ConfigError(f"{mapping}: {str(error).splitlines()[0]}") from None
     return cfg
+
+
+def literal(text: str) -> str:
+    """Text that OmegaConf takes as it stands, also where it holds `${`, as a path or a header may."""
+    return re.sub(r"(\\*)\$\{", lambda m: m[1] * 2 + r"\${", text)
+
+
+def _literal_below(content: dict[str, Any]) -> dict[str, Any]:
+    """A mapping whose headers and cells are literal; at the top, `data_dir: ${paths.data}` is filled in."""
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {k: plain(v) for k, v in value.items()}
+        if isinstance(value, list):
+            return [plain(v) for v in value]
+        return literal(value) if isinstance(value, str) else value
+
+    return {k: v if isinstance(v, str) else plain(v) for k, v in content.items()}
 
 
 def load(cfg: DictConfig) -> CohortTables:
