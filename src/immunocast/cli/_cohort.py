@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,7 +35,7 @@ def compose(words: Sequence[str], mapping: str | None = None) -> DictConfig:
     NotFoundError
         Where the file is not there.
     """
-    from immunocast.config import check, load_config
+    from immunocast.config import check, literal, load_config
 
     settings = [w for w in words if is_setting(w)]
     files = [w for w in words if not is_setting(w)]
@@ -71,12 +70,14 @@ def _with_mapping_file(mapping: str, path: Path, settings: Sequence[str]) -> Dic
     from omegaconf.errors import OmegaConfBaseException
 
     from immunocast.cohort.mapping_files import TARGET, load_mapping
-    from immunocast.config import conf_dir, load_config
+    from immunocast.config import conf_dir, literal, load_config
 
     content = load_mapping(mapping, conf_dir() / "cohort")
     cfg = load_config(["cohort=csv", *(s for s in settings if not s.lstrip("+~").startswith("cohort."))])
     try:
-        own = OmegaConf.create({"_target_": TARGET, "_convert_": "all", **_literal_below(content), "file": literal(str(path))})
+        own = OmegaConf.create(
+            {"_target_": TARGET, "_convert_": "all", **_literal_below(content), "file": literal(str(path))}
+        )
         of_cohort = [s.lstrip("+").removeprefix("cohort.") for s in settings if s.lstrip("+").startswith("cohort.")]
         with open_dict(cfg):
             cfg.cohort = OmegaConf.merge(own, OmegaConf.from_dotlist(of_cohort))
@@ -85,22 +86,11 @@ def _with_mapping_file(mapping: str, path: Path, settings: Sequence[str]) -> Dic
     return cfg
 
 
-def literal(text: str) -> str:
-    """Text that OmegaConf takes as it stands, also where it holds `${`, as a path or a header may."""
-    return re.sub(r"(\\*)\$\{", lambda m: m[1] * 2 + r"\${", text)
-
-
 def _literal_below(content: dict[str, Any]) -> dict[str, Any]:
     """A mapping whose headers and cells are literal; at the top, `data_dir: ${paths.data}` is filled in."""
+    from immunocast.config import literal
 
-    def plain(value: Any) -> Any:
-        if isinstance(value, dict):
-            return {k: plain(v) for k, v in value.items()}
-        if isinstance(value, list):
-            return [plain(v) for v in value]
-        return literal(value) if isinstance(value, str) else value
-
-    return {k: v if isinstance(v, str) else plain(v) for k, v in content.items()}
+    return {k: v if isinstance(v, str) else literal(v) for k, v in content.items()}
 
 
 def load(cfg: DictConfig) -> CohortTables:

@@ -111,7 +111,9 @@ def _propose(path: Path, sheet: str | None, mend: bool) -> Proposal:
     placed = [_placed(n, c, candidates) for n, c in sorted(chosen.items(), key=_position) if c.confidence >= LEAST]
     notes = [*opened.notes]
     if "patient_id" not in {p.name for p in placed}:
-        notes.append("no column holds an id for each row: add such a column to the file, e.g. one that numbers the rows, before the mapping loads")
+        notes.append(
+            "no column holds an id for each row: add such a column to the file, e.g. one that numbers the rows, before the mapping loads"
+        )
     columns = {p.name: p.spec if set(p.spec) != {"source"} else p.header for p in placed}
     mapping: dict[str, Any] = {**opened.settings, "columns": columns}
     if table.sheet is not None:
