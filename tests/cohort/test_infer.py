@@ -330,4 +330,4 @@ def test_survival_times_that_do_not_repeat_are_no_ids(tmp_path):
     frame.to_csv(tmp_path / "noid.csv", index=False)
     proposal = propose_mapping(tmp_path / "noid.csv")
     assert "patient_id" not in {p.name for p in proposal.placed}
-    assert any("numbers the rows" in note for note in proposal.notes)
+    assert any("numbers of the rows" in note for note in proposal.notes)
