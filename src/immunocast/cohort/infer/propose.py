@@ -112,7 +112,7 @@ def _propose(path: Path, sheet: str | None, mend: bool) -> Proposal:
     notes = [*opened.notes]
     if "patient_id" not in {p.name for p in placed}:
         notes.append(
-            "no column holds an id for each row: add one to the file, e.g. numbers of the rows, before the mapping loads"
+            "no column holds an id for each row: add one to the file, e.g. numbers of the rows, so the mapping loads"
         )
     columns = {p.name: p.spec if set(p.spec) != {"source"} else p.header for p in placed}
     mapping: dict[str, Any] = {**opened.settings, "columns": columns}
