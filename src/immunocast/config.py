@@ -5,6 +5,7 @@ This and `pipelines/` are the only places that know Hydra; everything below take
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -140,6 +141,15 @@ def _known_settings(message: str) -> str:
     return f" The endpoints have these settings. {has}."
 
 
+def literal(value: Any) -> Any:
+    """Text, or lists and dicts of it, that OmegaConf takes as they stand also where they hold `${`, as headers may."""
+    if isinstance(value, dict):
+        return {k: literal(v) for k, v in value.items()}
+    if isinstance(value, list):
+        return [literal(v) for v in value]
+    return re.sub(r"(\\*)\$\{", lambda m: m[1] * 2 + r"\${", value) if isinstance(value, str) else value
+
+
 def build(node: Any, key: str) -> Any:
     """Instantiate a configured object with plain lists and dicts as arguments.
 
@@ -149,6 +159,9 @@ def build(node: Any, key: str) -> Any:
         Where its constructor refuses the settings; an immunocast error keeps its own words.
     """
     try:
+        if isinstance(node, DictConfig):
+            # `instantiate` resolves twice more, so that a resolved text with `${` in it has to be guarded twice
+            node = literal(literal(OmegaConf.to_container(node, resolve=True)))
         return instantiate(node, _convert_="all")
     except InstantiationException as error:
         cause = error.__cause__

@@ -107,3 +107,31 @@ def test_nothing_is_written(run, clean, tmp_path):
     run(tmp_path / "c.csv")
     assert [p.name for p in tmp_path.iterdir()] == ["c.csv"]
     assert pd.read_csv(tmp_path / "c.csv").equals(before)
+
+
+@pytest.mark.parametrize("name", ["q'uote.csv", "dollar${x}.csv", "back\\slash's.csv", "a, [b]=c {d} (1).csv"])
+def test_a_path_is_taken_as_it_stands(run, clean, tmp_path, name):
+    clean.to_csv(tmp_path / name, index=False)
+    code, out, err = run(tmp_path / name)
+    assert (code, err) == (0, "")
+    assert "200 patients" in out
+
+
+def test_a_header_with_a_dollar_brace_through_a_mapping_file(run, clean, tmp_path):
+    clean[["patient_id", "nlr"]].rename(columns={"nlr": "NLR ${x}"}).to_csv(tmp_path / "p.csv", index=False)
+    (tmp_path / "m.yaml").write_text("columns: {patient_id: patient_id, nlr: 'NLR ${x}'}\n")
+    code, _, err = run(tmp_path / "p.csv", "--mapping", tmp_path / "m.yaml")
+    assert (code, err) in ((0, ""), (3, ""))
+
+
+def test_a_study_folder(run, data_dir):
+    code, out, _ = run(data_dir / "cbioportal" / "mel_dfci_2019")
+    assert code in (0, 3)
+    assert "144 patients" in out
+
+
+def test_nested_cells_of_parquet_are_no_traceback(run, clean, tmp_path):
+    clean.rename(columns={"nlr": "NLR"}).assign(listed=[[1, 2]] * 200).to_parquet(tmp_path / "p.parquet")
+    assert run(tmp_path / "p.parquet")[0] == 0
+    clean.rename(columns={"patient_id": "MRN"}).assign(d=[{"a": 1}] * 200).to_parquet(tmp_path / "q.parquet")
+    assert run(tmp_path / "q.parquet")[0] == 0

@@ -329,3 +329,11 @@ def test_the_public_cohorts_hold_no_sure_mistake(data_dir, root):
     assert [h.sure_and_wrong for h in hits] == [[] for _ in hits]
     assert sum(len(h.right) for h in hits) >= 255
     assert sum(len(h.wrong) for h in hits) <= 2
+
+
+def test_survival_times_that_do_not_repeat_are_no_ids(tmp_path):
+    frame = pd.DataFrame({"BOR": BOR, "OS (days)": range(30, 30 + 7 * N, 7), "OS status": ["dead", "alive"] * (N // 2)})
+    frame.to_csv(tmp_path / "noid.csv", index=False)
+    proposal = propose_mapping(tmp_path / "noid.csv")
+    assert "patient_id" not in {p.name for p in proposal.placed}
+    assert any("numbers of the rows" in note for note in proposal.notes)

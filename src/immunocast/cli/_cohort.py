@@ -35,7 +35,7 @@ def compose(words: Sequence[str], mapping: str | None = None) -> DictConfig:
     NotFoundError
         Where the file is not there.
     """
-    from immunocast.config import check, load_config
+    from immunocast.config import check, literal, load_config
 
     settings = [w for w in words if is_setting(w)]
     files = [w for w in words if not is_setting(w)]
@@ -50,7 +50,14 @@ def compose(words: Sequence[str], mapping: str | None = None) -> DictConfig:
         if mapping is not None and (mapping.endswith((".yaml", ".yml")) or "/" in mapping):
             cfg = _with_mapping_file(mapping, path, settings)
         else:
-            cfg = load_config([f"cohort={mapping or 'csv'}", f"cohort.file='{path}'", *settings])
+            # set afterwards, not as an override: a path may hold quotes, commas and brackets
+            study = mapping is None and path.is_dir()
+            own = [s for s in settings if not s.startswith("cohort.file=")]
+            cfg = load_config([f"cohort={mapping or ('cbioportal' if study else 'csv')}", *own])
+            if "folder" in cfg.cohort:
+                cfg.cohort.folder = literal(str(path))
+            else:
+                cfg.cohort.file = literal(str(path))
     else:
         cfg = load_config(settings)
     check(cfg)
@@ -63,18 +70,27 @@ def _with_mapping_file(mapping: str, path: Path, settings: Sequence[str]) -> Dic
     from omegaconf.errors import OmegaConfBaseException
 
     from immunocast.cohort.mapping_files import TARGET, load_mapping
-    from immunocast.config import conf_dir, load_config
+    from immunocast.config import conf_dir, literal, load_config
 
     content = load_mapping(mapping, conf_dir() / "cohort")
     cfg = load_config(["cohort=csv", *(s for s in settings if not s.lstrip("+~").startswith("cohort."))])
     try:
-        own = OmegaConf.create({"_target_": TARGET, "_convert_": "all", **content, "file": str(path)})
+        own = OmegaConf.create(
+            {"_target_": TARGET, "_convert_": "all", **_literal_below(content), "file": literal(str(path))}
+        )
         of_cohort = [s.lstrip("+").removeprefix("cohort.") for s in settings if s.lstrip("+").startswith("cohort.")]
         with open_dict(cfg):
             cfg.cohort = OmegaConf.merge(own, OmegaConf.from_dotlist(of_cohort))
     except OmegaConfBaseException as error:
         raise ConfigError(f"{mapping}: {str(error).splitlines()[0]}") from None
     return cfg
+
+
+def _literal_below(content: dict[str, Any]) -> dict[str, Any]:
+    """A mapping whose headers and cells are literal; at the top, `data_dir: ${paths.data}` is filled in."""
+    from immunocast.config import literal
+
+    return {k: v if isinstance(v, str) else literal(v) for k, v in content.items()}
 
 
 def load(cfg: DictConfig) -> CohortTables:

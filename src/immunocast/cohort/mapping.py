@@ -82,7 +82,10 @@ class _Parser(ColumnParser):
         if "patient_id" not in base.columns and not identity:
             for sheet in sheets.values() or [base]:
                 if "patient_id" not in sheet.columns:
-                    self.problems.append(f"{sheet.title or 'columns'}: patient_id is not mapped")
+                    self.problems.append(
+                        f"{sheet.title or 'columns'}: patient_id is not mapped: name the column with an id for each "
+                        "patient, or add one to the file that numbers the rows"
+                    )
         if self.problems:
             listed = "\n".join(f"  - {p}" for p in self.problems)
             raise ConfigError(f"The column mapping has {len(self.problems)} problem(s):\n{listed}")

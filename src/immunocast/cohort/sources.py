@@ -289,7 +289,10 @@ def _read_parquet(path: Path, content: bytes) -> RawTable:
             if pa.types.is_floating(column.type):
                 columns.append(pd.Series(column.to_numpy(), dtype="float64"))
             else:
-                columns.append(pd.Series(column.to_pylist(), dtype=object))
+                cells = column.to_pylist()
+                if pa.types.is_nested(column.type):  # lists and structures are no values: their text is what is told
+                    cells = [None if c is None else str(c) for c in cells]
+                columns.append(pd.Series(cells, dtype=object))
     except Exception as error:  # pyarrow raises many types for broken content
         raise DataError(
             Problem(f"the file cannot be read as Parquet: {str(error).rstrip('.')}", "Write it again", file=str(path))

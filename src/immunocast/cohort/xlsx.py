@@ -32,7 +32,7 @@ def read_xlsx(
                 raise DataError(
                     Problem(
                         f"the workbook has {len(there)} sheets: {', '.join(there)}",
-                        "Say which to read, under `sheets:` of the mapping",
+                        "Say which to read: `--sheet TITLE`, or under `sheets:` of a mapping",
                         file=str(path),
                     )
                 )

@@ -135,3 +135,11 @@ def test_a_pointer_in_place_of_the_maf_leaves_the_rest(data_dir, tmp_path):
     assert len(tables.cohort) == 841
     assert "tmb_mut_mb" not in tables.cohort
     assert any(c["code"] == "IC-STUDY-002" and "52,391 bytes" in c["message"] for c in tables.checks)
+
+
+def test_the_attribute_behind_each_column_is_known(data_dir):
+    """Checks look at headers for what is known only after baseline."""
+    tables = StudyFolder(folder=data_dir / "cbioportal" / "mel_dfci_2019").load()
+    sources = tables.sources["mel_dfci_2019"]
+    assert sources["os_months"] == "OS_MONTHS"
+    assert set(sources) <= set(tables.cohort)

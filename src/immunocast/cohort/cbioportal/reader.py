@@ -142,7 +142,7 @@ class StudyFolder:
         joined = join(patients, samples, chosen.taken)
         paths = [t.path for t in (patients, samples) if t is not None] + list(sequencing.read)
         tell_samples(joined, chosen, sequencing.sequenced is not None, found)
-        raw, table = self._mapped(study, joined, sequencing, found)
+        raw, table, headers = self._mapped(study, joined, sequencing, found)
         frame, note = self._with_expression(table.frame, raw, study, found)
         tell_study(study, found)
         about = study.about
@@ -161,6 +161,7 @@ class StudyFolder:
             checks=found.checks,
             waive={str(c): dict(self.waive) for c in table.frame["cohort_id"].unique()} if self.waive else {},
             unmapped=_unmapped(raw, table, found),
+            sources={str(c): headers for c in table.frame["cohort_id"].unique()},
         )
 
     def _sheet(self, conventional: Mapping[str, Any]) -> Sheet:
@@ -177,8 +178,8 @@ class StudyFolder:
 
     def _mapped(
         self, study: Study, joined: Joined, sequencing: Sequencing, found: Findings
-    ) -> tuple[RawTable, SheetTable]:
-        """The joined attributes in the vocabulary."""
+    ) -> tuple[RawTable, SheetTable, dict[str, str]]:
+        """The joined attributes in the vocabulary, and the attribute that each column is from."""
         own, frame = self.columns or {}, joined.frame.copy()
         conventional = mapping_by_convention({str(c) for c in frame}) if self.conventions else {}
         if self.conventions and "tumor_type" not in own:
@@ -199,7 +200,7 @@ class StudyFolder:
         if problems:
             raise DataError(problems)
         found.checks += table.checks
-        return raw, table
+        return raw, table, {n: s.source for n, s in sheet.columns.items() if s.source and n in table.frame}
 
     def _tumor_type(self, study: Study, frame: pd.DataFrame, found: Findings) -> pd.Series:
         types = tumor_types(frame, study.about.get("type_of_cancer", ""), self.tumor_types or {})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from immunocast.cohort.infer.candidate import Candidate
 from immunocast.cohort.infer.header_facts import plain_header
@@ -18,8 +18,11 @@ _ID_RANKS = (
 )
 
 
-def find_ids(seen: Mapping[str, Profile]) -> dict[str, Candidate]:
-    """The column with an id for each row; a patient's id that repeats is the person's beside the sample's."""
+def find_ids(seen: Mapping[str, Profile], taken: Collection[str] = ()) -> dict[str, Candidate]:
+    """The column with an id for each row; a patient's id that repeats is the person's beside the sample's.
+
+    `taken` are headers that mean something else: survival times that happen not to repeat are no ids.
+    """
     ranked = []
     for i, s in enumerate(seen.values()):
         plain = plain_header(s.header)
@@ -48,6 +51,8 @@ def find_ids(seen: Mapping[str, Profile]) -> dict[str, Candidate]:
     else:
         for s in seen.values():
             cells = [c for c in s.cells if c]
+            if s.header in taken:
+                continue
             if len(cells) == s.n and len(set(cells)) == s.n and s.n > 1 and not (s.numeric == 1 and not s.whole):
                 doubt = ("no header says which column holds ids: the first without repetition",)
                 found["patient_id"] = Candidate("patient_id", s.header, 0.55, {}, "no value repeats", doubt)

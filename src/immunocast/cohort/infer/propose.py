@@ -104,13 +104,16 @@ def _propose(path: Path, sheet: str | None, mend: bool) -> Proposal:
     candidates = agree(candidates, seen)
     candidates += _judge_events(seen, candidates, mend)
     candidates = check_answers(candidates, seen)
-    chosen, ids = _assign(candidates, seen), find_ids(seen)
+    chosen = _assign(candidates, seen)
+    ids = find_ids(seen, {c.header for n, c in chosen.items() if n not in ("patient_id", "person_id")})
     chosen = {n: c for n, c in chosen.items() if n not in ("patient_id", "person_id")} | ids
     chosen = rebuild_survival(chosen, seen, mend)
     placed = [_placed(n, c, candidates) for n, c in sorted(chosen.items(), key=_position) if c.confidence >= LEAST]
     notes = [*opened.notes]
     if "patient_id" not in {p.name for p in placed}:
-        notes.append("no column holds an id for each row: patient_id must be added before the mapping loads")
+        notes.append(
+            "no column holds an id for each row: add one to the file, e.g. numbers of the rows, so the mapping loads"
+        )
     columns = {p.name: p.spec if set(p.spec) != {"source"} else p.header for p in placed}
     mapping: dict[str, Any] = {**opened.settings, "columns": columns}
     if table.sheet is not None:
