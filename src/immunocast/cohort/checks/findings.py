@@ -74,6 +74,18 @@ class Part:
             return self.frame[column]
         return pd.Series(None, index=self.frame.index, dtype="str")
 
+    def only_response(self) -> str | None:
+        """The best response that everybody has (20 patients or more, NE apart), None where they differ."""
+        known = self.text("bor").dropna()
+        known = known[known != "NE"]
+        return str(known.iloc[0]) if len(known) >= 20 and known.nunique() == 1 else None
+
+    def with_pd(self) -> np.ndarray:
+        """(n,) patients with PD as best response; nobody where everybody has it: such a column tells nothing."""
+        if self.only_response() is not None:
+            return np.zeros(len(self.frame), dtype=bool)
+        return (self.text("bor") == "PD").to_numpy(dtype=bool, na_value=False)
+
     def found(
         self,
         code: str,

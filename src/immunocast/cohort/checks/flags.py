@@ -40,6 +40,22 @@ register(
             "have up to 7 % of the deceased, censored for another therapy.",
         ),
         Check(
+            "IC-FLAG-004", "info", "single patients who progressed or died without a PFS event",
+            "PD as best response, or death at the end of PFS, is an event of PFS; these few patients are flagged as "
+            "censored. Too few for IC-FLAG-002.",
+            "They count as free of progression.",
+            "Look at the patients listed in the source.",
+            "One patient or more with PD and pfs_event 0, or dead at the time at which PFS ends (within 0.05 months) "
+            "with pfs_event 0, where neither IC-FLAG-001 nor IC-FLAG-002 tells of such patients.",
+        ),
+        Check(
+            "IC-FLAG-005", "warning", "best response is the same for everybody",
+            "All patients have the same best overall response.",
+            "Response can't be predicted, and no check of times and flags can lean on it.",
+            "Look at the source column and its coding; leave `bor` out where it is a constant.",
+            "20 patients or more with a known best response, NE apart.",
+        ),
+        Check(
             "IC-FLAG-003", "warning", "an event flag is the same for everybody",
             "All patients have the event, or nobody has.",
             "Without censored patients times are those of the dead; without events nothing can be estimated.",
@@ -79,6 +95,9 @@ _LIMIT = 6.0
 def check_flags(part: Part) -> Iterator[dict[str, Any]]:
     """Findings on the event flags of one cohort."""
     progressed = part.number("pfs_event")
+    constant = _constant_response(part)
+    if constant is not None:
+        yield constant
     for flag, time, code in (("pfs_event", "pfs_months", "IC-SURV-006"), ("os_event", "os_months", "IC-SURV-002")):
         one_sided = _events_only(part, time, flag, code)
         if one_sided is not None:
@@ -129,7 +148,7 @@ def _evidence(part: Part, flag: str, time: str, progressed: np.ndarray) -> list[
             found.append((-_LIMIT / 3, ""))
     if flag == "pfs_event":
         for who, group in (
-            ("patients with PD", (part.text("bor") == "PD").to_numpy(dtype=bool)),
+            ("patients with PD", part.with_pd()),
             ("deceased", part.number("os_event") == 1),
         ):
             inside = known & group
@@ -156,11 +175,19 @@ def _is_inverted(evidence: list[tuple[float, str]]) -> bool:
     return bool(z) and sum(z) <= -6 and min(z) <= -4 and max(z) < 3.5
 
 
+def _constant_response(part: Part) -> dict[str, Any] | None:
+    only = part.only_response()
+    if only is None:
+        return None
+    words = f"{label('bor')} is {only} for all patients in whom it is known."
+    return part.found("IC-FLAG-005", words, "bor", mask=part.text("bor").notna().to_numpy(dtype=bool))
+
+
 def _progressed_without_event(part: Part, event: np.ndarray) -> Iterator[dict[str, Any]]:
-    groups = {
-        "patients with PD as best response": (part.text("bor") == "PD").to_numpy(dtype=bool),
-        "deceased patients": part.number("os_event") == 1,
-    }
+    dead = part.number("os_event") == 1
+    at_once = dead & (np.abs(part.number("pfs_months") - part.number("os_months")) <= 0.05)
+    groups = {"patients with PD as best response": part.with_pd(), "deceased patients": dead}
+    told = np.zeros(len(event), dtype=bool)
     for name, group in groups.items():
         all_ = group & ~np.isnan(event)
         without = all_ & (event == 0)
@@ -168,6 +195,15 @@ def _progressed_without_event(part: Part, event: np.ndarray) -> Iterator[dict[st
         if k >= 3 and binom.sf(k - 1, n, 0.03) < 1e-3:
             words = f"{k} of {n} {name} have no PFS event ({label('pfs_event')} is 0)."
             yield part.found("IC-FLAG-002", words, "pfs_event", mask=without)
+            told |= without
+    with_pd = groups["patients with PD as best response"] & (event == 0) & ~told
+    died = at_once & (event == 0) & ~told & ~with_pd
+    if with_pd.any() or died.any():
+        words = (
+            f"{int(with_pd.sum())} patients with PD as best response and {int(died.sum())} who died when PFS ended "
+            f"have no PFS event ({label('pfs_event')} is 0)."
+        )
+        yield part.found("IC-FLAG-004", words, "pfs_event", mask=with_pd | died)
 
 
 def _events_only(part: Part, time: str, flag: str, code: str) -> dict[str, Any] | None:
