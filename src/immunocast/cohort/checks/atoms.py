@@ -116,16 +116,16 @@ def lattice_of(levels: np.ndarray, counts: np.ndarray) -> tuple[float, np.ndarra
     """
     digit = 10.0 ** -float(decimals(levels).max())
     gaps = np.unique(np.round(np.diff(levels), 6))
-    gaps = gaps[gaps >= 5 * digit][:20]
+    gaps = gaps[gaps >= 10 * digit][:20]
     best: tuple[float, np.ndarray] | None = None
     for gap in gaps:
         width = float(gap)
         # each multiple, being longer, tells the step better than the one before
         for level in levels[levels > 0]:
             k = np.rint(level / width)
-            if k >= 1 and abs(level - k * width) <= 0.51 * digit * max(k, 1) and abs(level / k - width) <= digit / k * 2:
+            if k >= 1 and abs(level - k * width) <= min(0.51 * digit * k, width / 4):
                 width = float(level / k)
-        on = np.abs(levels - np.rint(levels / width) * width) <= 0.6 * digit + 1e-9
+        on = np.abs(levels - np.rint(levels / width) * width) <= 1.01 * digit  # rounded twice, it may be
         if counts[on].sum() >= 0.9 * counts.sum() and (best is None or width > best[0]):
             best = width, on
     return best

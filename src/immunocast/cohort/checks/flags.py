@@ -199,10 +199,9 @@ def _progressed_without_event(part: Part, event: np.ndarray) -> Iterator[dict[st
     with_pd = groups["patients with PD as best response"] & (event == 0) & ~told
     died = at_once & (event == 0) & ~told & ~with_pd
     if with_pd.any() or died.any():
-        words = (
-            f"{int(with_pd.sum())} patients with PD as best response and {int(died.sum())} who died when PFS ended "
-            f"have no PFS event ({label('pfs_event')} is 0)."
-        )
+        counts = ((with_pd, "with PD as best response"), (died, "dead at the time at which PFS ends"))
+        who = " and ".join(f"{int(mask.sum())} {what}" for mask, what in counts if mask.any())
+        words = f"Patients without a PFS event ({label('pfs_event')} is 0): {who}."
         yield part.found("IC-FLAG-004", words, "pfs_event", mask=with_pd | died)
 
 

@@ -30,7 +30,8 @@ register(
             "non-responders .3 to 7 (lower fifth up to 4), of all .5 to 12; OS of all 1.5 to 55; OS over PFS up to "
             "5. The unit (weeks, days, years) "
             "that brings the anchor back into its range is named. Weeks are near to months: they are not named where "
-            "patients with PD or non-responders fit months, nor where all times begin at a landmark. Patients of "
+            "patients with PD or non-responders fit months, nor where all times begin at a landmark (1 % beyond half of "
+            "the lower fifth), by which the ranges move. Patients of "
             "IC-SURV-007 are left out, and PD counts only where not everybody has it.",
         ),
         Check(
@@ -153,7 +154,7 @@ def _whole_column(part: Part, column: str, swapped: np.ndarray) -> tuple[_Unit |
         return None, ""
     center, _ = _median(times, everyone)
     anchors: list[tuple[str, float, float, float]] = []  # what, its value in the file, usual range in months
-    landmark = column == "pfs_months" and _begins_at_landmark(times[everyone])
+    landmark = _landmark(times[everyone]) if column == "pfs_months" else 0.0
     months_fit = False
     if column == "pfs_months":
         progressed = part.with_pd()
@@ -177,7 +178,8 @@ def _whole_column(part: Part, column: str, swapped: np.ndarray) -> tuple[_Unit |
                 return pfs_unit, f"its median is {center:.3g} and PFS is in {pfs_unit.name}, too"
             if pfs_unit is None and ratio > 5:
                 anchors.append(("the median ratio of OS to PFS", ratio, 1.0, 5.0))
-    for what, value, low, high in anchors:
+    for what, value, low, usual in anchors:
+        high = usual + landmark
         if low <= value <= high or value <= 0:
             # a fit of those who progress speaks against weeks; the median of all is long in some cohorts
             months_fit |= what in ("the median of patients with PD", "the median of non-responders")
@@ -189,16 +191,16 @@ def _whole_column(part: Part, column: str, swapped: np.ndarray) -> tuple[_Unit |
             # days beat weeks where both fit: the nearer to the middle of the range
             middle = np.sqrt(max(low, 0.1) * high)
             best = min(fitting, key=lambda u: abs(np.log(value / u.factor / middle)))
-            if best.name == "weeks" and (landmark or (months_fit and what == "the median")):
+            if best.name == "weeks" and (landmark > 0 or (months_fit and what == "the median")):
                 continue
             return best, f"{what} is {value:.3g}"
     return None, ""
 
 
-def _begins_at_landmark(times: np.ndarray) -> bool:
-    """Whether all times begin sharply at a bound: who had the event before it is not in the cohort."""
+def _landmark(times: np.ndarray) -> float:
+    """Where all times begin sharply, as who had the event before is not in the cohort; 0 for nowhere, or days."""
     first, fifth = np.quantile(times, [0.01, 0.2])
-    return bool(first >= 1.5 and first >= 0.5 * fifth)
+    return float(first) if 1.5 <= first <= 13 and first >= 0.5 * fifth else 0.0
 
 
 def _part_of_column(part: Part, column: str, swapped: np.ndarray) -> tuple[np.ndarray | None, str]:
