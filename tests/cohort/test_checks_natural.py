@@ -6,8 +6,10 @@ import pytest
 
 from immunocast.cohort.checks import CHECKS, check_cohort
 from immunocast.cohort.checks.atoms import find_atoms, lattice_of
+from immunocast.cohort.loading import inspect_cohort
 from immunocast.cohort.outcomes import make_labels
 from immunocast.cohort.table import Provenance
+from immunocast.cohort.tabular import TabularCohort
 
 REAL = Provenance("x", False, "somewhere", "0")
 
@@ -168,3 +170,30 @@ def test_an_imputed_mean_makes_no_exact_ratios():
     haemoglobin = np.where(np.arange(n) < 20, 12.345678, rng.normal(12.3, 1.6, n).round(1))
     cohort = patients(n).assign(albumin_g_dl=albumin, hemoglobin_g_dl=haemoglobin)
     assert told(cohort, "IC-DEP") == set()
+
+
+def young_cohort(n=600):
+    """Few deaths and accrual until the end of follow-up: the deceased are those who entered long ago."""
+    rng = np.random.default_rng(4)
+    since = rng.exponential(25, n).clip(0.5, 100)
+    dies = since > 45
+    dead = dies & (rng.random(n) < 0.6)
+    return pd.DataFrame(
+        {
+            "PATIENT": [f"p{i:03d}" for i in range(n)],
+            "OS_MONTHS": np.where(dead, since * rng.uniform(0.5, 1, n), since).round(1),
+            "OS_STATUS": np.where(dead, "1:DECEASED", "0:LIVING"),
+        }
+    )
+
+
+@pytest.mark.parametrize(("words", "accused"), [(True, False), (False, True)])
+def test_time_accuses_no_status_that_is_spelled_in_words(tmp_path, words, accused):
+    table = young_cohort()
+    if not words:
+        table["OS_STATUS"] = table["OS_STATUS"].str[0]
+    table.to_csv(tmp_path / "young.csv", index=False)
+    columns = {"patient_id": "PATIENT", "os_months": "OS_MONTHS", "os_event": "OS_STATUS"}
+    tables, problems = TabularCohort(name="young", file=tmp_path / "young.csv", columns=columns).load_what_can_be_read()
+    codes = set(inspect_cohort(tables, problems=problems)["code"])
+    assert ("IC-FLAG-001" in codes) is accused

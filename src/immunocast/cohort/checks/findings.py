@@ -52,6 +52,7 @@ class Part:
     features : columns that are checked, present in `frame` and known in some patient.
     unmapped : the source's other columns, aligned with `frame`.
     sources : vocabulary name -> header in the source, where the reader told.
+    spelled : columns that the source spells in words which name the status, like DECEASED.
     """
 
     cohort_id: str
@@ -61,6 +62,7 @@ class Part:
     features: tuple[str, ...]
     unmapped: pd.DataFrame = field(default_factory=pd.DataFrame)
     sources: Mapping[str, str] = field(default_factory=dict)
+    spelled: frozenset[str] = frozenset()
 
     def number(self, column: str) -> np.ndarray:
         """(n,) float values of a column, NaN where unknown or absent."""

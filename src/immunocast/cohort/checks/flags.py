@@ -27,7 +27,8 @@ register(
             "deceased, against one half; for OS, the share of deaths among patients without a PFS event against one "
             "half. Fires at a sum "
             "of 6 against the flag with one piece of evidence of 4 or more; or where time alone says so with AUROC "
-            ".65 and z of 4.",
+            ".65 and z of 4. Time is no evidence where the source spells the status in words like DECEASED or "
+            "PROGRESSED: where entry is staggered and deaths are few, those who died were followed longer.",
         ),
         Check(
             "IC-FLAG-002", "warning", "patients with PD or deceased have no PFS event",
@@ -138,7 +139,8 @@ def _evidence(part: Part, flag: str, time: str, progressed: np.ndarray) -> list[
     compare(response == 0, response == 1, "{b:.0%} of responders but {a:.0%} of non-responders have the event")
     timed = known & ~np.isnan(times)
     events, others = int(event[timed].sum()), int((1 - event[timed]).sum())
-    if min(events, others) >= 5:
+    # words like DECEASED can't be coded the wrong way round, and in a young cohort the deceased entered earlier
+    if min(events, others) >= 5 and flag not in part.spelled:
         area = auroc(times[timed], event[timed])
         z = (0.5 - area) * np.sqrt(12 * events * others / (events + others + 1))
         # AUROC alone is strong enough when it is far off; time_alone below needs it

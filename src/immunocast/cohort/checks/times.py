@@ -30,8 +30,8 @@ register(
             "non-responders .3 to 7 (lower fifth up to 4), of all .5 to 12; OS of all 1.5 to 55; OS over PFS up to "
             "5. The unit (weeks, days, years) "
             "that brings the anchor back into its range is named. Weeks are near to months: they are not named where "
-            "patients with PD or non-responders fit months, nor where all times begin at a landmark (1 % beyond half of "
-            "the lower fifth), by which the ranges move. Patients of "
+            "patients with PD or non-responders fit months, nor where all times begin at a landmark (1 % beyond half "
+            "of the lower fifth), by which the ranges move. Patients of "
             "IC-SURV-007 are left out, and PD counts only where not everybody has it.",
         ),
         Check(
@@ -65,7 +65,8 @@ register(
             "PFS exceeds OS (IC-SURV-001) in 10 % of the patients in whom the two differ, 10 at least. Then either in "
             "90 % of them, and exchanged the medians would be usual (PFS .5 to 20 months, OS 1.5 to 80, their ratio "
             "up to 5); or the median "
-            "PFS of these patients is within a factor of 3 of the median OS of the others. Times in days are far longer.",
+            "PFS of these patients is within a factor of 3 of the median OS of the others. Times in days are far "
+            "longer.",
         ),
         Check(
             "IC-SURV-003", "warning", "response and progression-free survival contradict each other",
@@ -73,7 +74,8 @@ register(
             "within two weeks.",
             "One of the two outcomes is another patient's, another line's, or another unit.",
             "Look at the patients listed.",
-            "Any patient with PD and PFS beyond 15 months (not where everybody has PD); two or more responders with an event before 0.46 months.",
+            "Any patient with PD and PFS beyond 15 months (not where everybody has PD); two or more "
+            " responders with an event before 0.46 months.",
         ),
         Check(
             "IC-SURV-004", "warning", "the same times in two columns",
