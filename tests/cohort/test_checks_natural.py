@@ -172,6 +172,13 @@ def test_an_imputed_mean_makes_no_exact_ratios():
     assert told(cohort, "IC-DEP") == set()
 
 
+def test_a_cohort_that_was_observed_to_the_end_is_told_once():
+    cohort = patients().assign(os_event=1, pfs_event=1)
+    assert told(cohort, *TIMES, "IC-FLAG") == {("IC-FLAG-003", "os_event")}
+    alive = cohort.assign(os_event=pd.array([0, 1] * (len(cohort) // 2), dtype="Int64"))
+    assert ("IC-FLAG-003", "pfs_event") in told(alive, "IC-FLAG")
+
+
 def young_cohort(n=600):
     """Few deaths and accrual until the end of follow-up: the deceased are those who entered long ago."""
     rng = np.random.default_rng(4)

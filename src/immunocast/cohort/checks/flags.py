@@ -61,7 +61,7 @@ register(
             "All patients have the event, or nobody has.",
             "Without censored patients times are those of the dead; without events nothing can be estimated.",
             "Look at the source column; map the column of the status.",
-            "20 patients or more known.",
+            "20 patients or more known. Told of PFS only where not everybody is dead.",
         ),
         Check(
             "IC-SURV-002", "error", "overall survival is known for the deceased only",
@@ -107,7 +107,9 @@ def check_flags(part: Part) -> Iterator[dict[str, Any]]:
         known = ~np.isnan(event)
         if known.sum() >= 20 and len(np.unique(event[known])) == 1:
             what = "1 (event)" if event[known][0] == 1 else "0 (censored)"
-            if one_sided is None:
+            # death is an event of PFS: where all are dead, the flag of OS tells
+            follows = flag == "pfs_event" and event[known][0] == 1 and (part.number("os_event")[known] == 1).all()
+            if one_sided is None and not follows:
                 words = f"{label(flag)} is {what} for all {int(known.sum())} patients."
                 yield part.found("IC-FLAG-003", words, flag, n=int(known.sum()))
         evidence = _evidence(part, flag, time, progressed)
