@@ -96,7 +96,7 @@ def test_findings_do_not_depend_on_ids(cohort):
 def test_empty_tables_and_single_patients(cohort, n):
     few = cohort.head(n)
     found = check_cohort(few, make_labels(few).y, REAL, ["nlr"])
-    assert {f["code"] for f in found} <= {"IC-EVENTS-001", "IC-UNIT-004", "IC-RANGE-002"}
+    assert {f["code"] for f in found} <= {"IC-EVENTS-001", "IC-UNIT-004", "IC-RANGE-002", "IC-FLAG-004"}
     assert len(to_checks_table(found)) == len(found)
 
 

@@ -163,7 +163,7 @@ def explained(code: str, width: int) -> str:
     if found is None:
         hint = did_you_mean(code.upper(), CHECKS) or f"Codes: {', '.join(sorted(CHECKS))}."
         raise ConfigError(f"There is no check {code!r}. {hint}")
-    lines = [f"{found.code} ({found.severity}): {found.title}", ""]
+    lines = [*_filled(f"{found.code} ({found.severity}): {found.title}", width, "", "  "), ""]
     texts = {"Means": found.means, "Why it matters": found.why, "Mend": found.mend, "Rule": found.rule}
     for head, text in texts.items():
         lines += _filled(text.replace("`", ""), width, f"{head}: ", "  ")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -22,6 +23,7 @@ from immunocast.cohort.expression import check_forms
 from immunocast.cohort.linkage import find_links, linkage_settings
 from immunocast.cohort.linkage.findings import check_links
 from immunocast.cohort.outcomes import Endpoint, Labels, make_endpoint, participant_flow
+from immunocast.cohort.spellings import EVENTS, names_status
 from immunocast.cohort.table import CohortTables
 from immunocast.errors import DataError, Problem
 
@@ -150,10 +152,27 @@ def _linked(tables: CohortTables, linkage: Mapping[str, Any] | None) -> tuple[pd
     return linked.cohort, [*found, *check_links(linked), *check_duplicates(linked.duplicates)]
 
 
+def _spelled_flags(tables: CohortTables) -> dict[str, frozenset[str]]:
+    """Cohort id -> event flags whose status the reader took from words that name it (IC-FILE-006)."""
+    found: dict[str, set[str]] = {}
+    for row in tables.checks:
+        if row["code"] == "IC-FILE-006" and row["column"] in EVENTS and row["cohort_id"] is not None:
+            quoted = re.findall(r"'([^']*)' as [01]", row["message"])
+            if quoted and all(names_status(row["column"], text) for text in quoted):
+                found.setdefault(row["cohort_id"], set()).add(row["column"])
+    return {cohort_id: frozenset(columns) for cohort_id, columns in found.items()}
+
+
 def _checked(
     cohort: pd.DataFrame, labels: Labels, tables: CohortTables, features: Sequence[str]
 ) -> list[dict[str, Any]]:
     found = check_cohort(
-        cohort, labels.y, tables.provenance, features, unmapped=tables.unmapped, sources=tables.sources
+        cohort,
+        labels.y,
+        tables.provenance,
+        features,
+        unmapped=tables.unmapped,
+        sources=tables.sources,
+        spelled=_spelled_flags(tables),
     )
     return found + [finding("IC-NOTE-001", "info", note) for note in tables.provenance.notes]

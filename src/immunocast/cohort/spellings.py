@@ -103,6 +103,16 @@ def spelled(column: str, text: str) -> Any:
     return None
 
 
+def names_status(column: str, text: str) -> bool:
+    """Whether a spelling of an event flag names the status, as 'yes' and '1' do not.
+
+    >>> names_status("os_event", "1:DECEASED"), names_status("os_event", "yes")
+    (True, False)
+    """
+    words = plain(re.sub(r"^\s*[01]\s*[:=-]", "", text))
+    return words in EVENTS[column] and words not in _COMMON
+
+
 def _recist(text: str, known: Mapping[str, str]) -> str | None:
     """'POD/brain' (progression, and where), and 'Partial Response (PR)' or 'PR - partial response'."""
     parts = [plain(p) for p in re.split(r"[/()\[\]:;,=|-]", text)]

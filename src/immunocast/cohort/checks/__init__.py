@@ -8,6 +8,7 @@ none knows a cohort by its name, none depends on the order of rows or on ids.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -65,6 +66,7 @@ def check_cohort(
     *,
     unmapped: pd.DataFrame | None = None,
     sources: Sources | None = None,
+    spelled: Mapping[str, frozenset[str]] | None = None,
 ) -> list[dict[str, Any]]:
     """Run all checks of a cohort table.
 
@@ -76,6 +78,7 @@ def check_cohort(
     features : columns that the configured models read. All features of the table are checked, these for absence, too.
     unmapped : the source's other columns, a row for each of `cohort`, in the same order.
     sources : cohort id -> {vocabulary name -> header in the source}.
+    spelled : cohort id -> event flags that the source spells in words which name the status, like DECEASED.
 
     Returns
     -------
@@ -88,7 +91,10 @@ def check_cohort(
             "the reproduction of published numbers; train on cohort.view=analysis."
         )
         found.append(finding("IC-VIEW-001", "error", words, n=len(cohort)))
-    parts = _parts(cohort, y, unmapped, sources)
+    parts = [
+        replace(part, spelled=(spelled or {}).get(part.cohort_id, frozenset()))
+        for part in _parts(cohort, y, unmapped, sources)
+    ]
     n_tests = sum(len(part.features) for part in parts)
     leaked: list[dict[str, Any]] = []
     for part in parts:

@@ -34,7 +34,8 @@ register(
             "Find out which patients were measured, and set the others to missing. Unless waived, the analysis view "
             "sets all patients with this value to missing (some of them may have been measured) and adds a "
             "measured-flag.",
-            "Binomial tail against local density x resolution x the column's own heaping, p < 0.00001 after correction "
+            "Binomial tail against local density x resolution (the step of counts over a panel's size, where nine "
+            "values in ten are such) x the column's own heaping, p < 0.00001 after correction "
             "for the distinct values; at least 5 patients and 2 % of the measured beyond the expected, and 1.3 times "
             "the expected. Also within each tumour type (imputed by group). Columns with under 15 distinct values "
             "(classes, ECOG, bins) are left alone. Values imputed by regression are all different: no rule here can "

@@ -221,7 +221,8 @@ def _exact_ratio(x: np.ndarray, y: np.ndarray) -> tuple[float, np.ndarray] | Non
     u, v = x[both], y[both]
     if min(len(np.unique(u)), len(np.unique(v))) < 8:
         return None
-    digit = 10.0 ** -decimals(v).max()
+    # a few finer values, like an imputed mean, make the others no finer
+    digit = 10.0 ** -float(np.quantile(decimals(v), 0.9, method="higher"))
     ratios = np.round(v / u, 2)
     levels, counts = np.unique(ratios, return_counts=True)
     best = levels[np.argsort(-counts, kind="stable")[:3]]

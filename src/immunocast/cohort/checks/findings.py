@@ -52,6 +52,7 @@ class Part:
     features : columns that are checked, present in `frame` and known in some patient.
     unmapped : the source's other columns, aligned with `frame`.
     sources : vocabulary name -> header in the source, where the reader told.
+    spelled : columns that the source spells in words which name the status, like DECEASED.
     """
 
     cohort_id: str
@@ -61,6 +62,7 @@ class Part:
     features: tuple[str, ...]
     unmapped: pd.DataFrame = field(default_factory=pd.DataFrame)
     sources: Mapping[str, str] = field(default_factory=dict)
+    spelled: frozenset[str] = frozenset()
 
     def number(self, column: str) -> np.ndarray:
         """(n,) float values of a column, NaN where unknown or absent."""
@@ -73,6 +75,18 @@ class Part:
         if column in self.frame:
             return self.frame[column]
         return pd.Series(None, index=self.frame.index, dtype="str")
+
+    def only_response(self) -> str | None:
+        """The best response that everybody has (20 patients or more, NE apart), None where they differ."""
+        known = self.text("bor").dropna()
+        known = known[known != "NE"]
+        return str(known.iloc[0]) if len(known) >= 20 and known.nunique() == 1 else None
+
+    def with_pd(self) -> np.ndarray:
+        """(n,) patients with PD as best response; nobody where everybody has it: such a column tells nothing."""
+        if self.only_response() is not None:
+            return np.zeros(len(self.frame), dtype=bool)
+        return (self.text("bor") == "PD").to_numpy(dtype=bool, na_value=False)
 
     def found(
         self,

@@ -27,7 +27,8 @@ register(
             "deceased, against one half; for OS, the share of deaths among patients without a PFS event against one "
             "half. Fires at a sum "
             "of 6 against the flag with one piece of evidence of 4 or more; or where time alone says so with AUROC "
-            ".65 and z of 4.",
+            ".65 and z of 4. Time is no evidence where the source spells the status in words like DECEASED or "
+            "PROGRESSED: where entry is staggered and deaths are few, those who died were followed longer.",
         ),
         Check(
             "IC-FLAG-002", "warning", "patients with PD or deceased have no PFS event",
@@ -40,11 +41,27 @@ register(
             "have up to 7 % of the deceased, censored for another therapy.",
         ),
         Check(
+            "IC-FLAG-004", "info", "single patients who progressed or died without a PFS event",
+            "PD as best response, or death at the end of PFS, is an event of PFS; these few patients are flagged as "
+            "censored. Too few for IC-FLAG-002.",
+            "They count as free of progression.",
+            "Look at the patients listed in the source.",
+            "One patient or more with PD and pfs_event 0, or dead at the time at which PFS ends (within 0.05 months) "
+            "with pfs_event 0, where neither IC-FLAG-001 nor IC-FLAG-002 tells of such patients.",
+        ),
+        Check(
+            "IC-FLAG-005", "warning", "best response is the same for everybody",
+            "All patients have the same best overall response.",
+            "Response can't be predicted, and no check of times and flags can lean on it.",
+            "Look at the source column and its coding; leave `bor` out where it is a constant.",
+            "20 patients or more with a known best response, NE apart.",
+        ),
+        Check(
             "IC-FLAG-003", "warning", "an event flag is the same for everybody",
             "All patients have the event, or nobody has.",
             "Without censored patients times are those of the dead; without events nothing can be estimated.",
             "Look at the source column; map the column of the status.",
-            "20 patients or more known.",
+            "20 patients or more known. Told of PFS only where not everybody is dead.",
         ),
         Check(
             "IC-SURV-002", "error", "overall survival is known for the deceased only",
@@ -79,6 +96,9 @@ _LIMIT = 6.0
 def check_flags(part: Part) -> Iterator[dict[str, Any]]:
     """Findings on the event flags of one cohort."""
     progressed = part.number("pfs_event")
+    constant = _constant_response(part)
+    if constant is not None:
+        yield constant
     for flag, time, code in (("pfs_event", "pfs_months", "IC-SURV-006"), ("os_event", "os_months", "IC-SURV-002")):
         one_sided = _events_only(part, time, flag, code)
         if one_sided is not None:
@@ -87,7 +107,9 @@ def check_flags(part: Part) -> Iterator[dict[str, Any]]:
         known = ~np.isnan(event)
         if known.sum() >= 20 and len(np.unique(event[known])) == 1:
             what = "1 (event)" if event[known][0] == 1 else "0 (censored)"
-            if one_sided is None:
+            # death is an event of PFS: where all are dead, the flag of OS tells
+            follows = flag == "pfs_event" and event[known][0] == 1 and (part.number("os_event")[known] == 1).all()
+            if one_sided is None and not follows:
                 words = f"{label(flag)} is {what} for all {int(known.sum())} patients."
                 yield part.found("IC-FLAG-003", words, flag, n=int(known.sum()))
         evidence = _evidence(part, flag, time, progressed)
@@ -119,7 +141,8 @@ def _evidence(part: Part, flag: str, time: str, progressed: np.ndarray) -> list[
     compare(response == 0, response == 1, "{b:.0%} of responders but {a:.0%} of non-responders have the event")
     timed = known & ~np.isnan(times)
     events, others = int(event[timed].sum()), int((1 - event[timed]).sum())
-    if min(events, others) >= 5:
+    # words like DECEASED can't be coded the wrong way round, and in a young cohort the deceased entered earlier
+    if min(events, others) >= 5 and flag not in part.spelled:
         area = auroc(times[timed], event[timed])
         z = (0.5 - area) * np.sqrt(12 * events * others / (events + others + 1))
         # AUROC alone is strong enough when it is far off; time_alone below needs it
@@ -129,7 +152,7 @@ def _evidence(part: Part, flag: str, time: str, progressed: np.ndarray) -> list[
             found.append((-_LIMIT / 3, ""))
     if flag == "pfs_event":
         for who, group in (
-            ("patients with PD", (part.text("bor") == "PD").to_numpy(dtype=bool)),
+            ("patients with PD", part.with_pd()),
             ("deceased", part.number("os_event") == 1),
         ):
             inside = known & group
@@ -156,11 +179,19 @@ def _is_inverted(evidence: list[tuple[float, str]]) -> bool:
     return bool(z) and sum(z) <= -6 and min(z) <= -4 and max(z) < 3.5
 
 
+def _constant_response(part: Part) -> dict[str, Any] | None:
+    only = part.only_response()
+    if only is None:
+        return None
+    words = f"{label('bor')} is {only} for all patients in whom it is known."
+    return part.found("IC-FLAG-005", words, "bor", mask=part.text("bor").notna().to_numpy(dtype=bool))
+
+
 def _progressed_without_event(part: Part, event: np.ndarray) -> Iterator[dict[str, Any]]:
-    groups = {
-        "patients with PD as best response": (part.text("bor") == "PD").to_numpy(dtype=bool),
-        "deceased patients": part.number("os_event") == 1,
-    }
+    dead = part.number("os_event") == 1
+    at_once = dead & (np.abs(part.number("pfs_months") - part.number("os_months")) <= 0.05)
+    groups = {"patients with PD as best response": part.with_pd(), "deceased patients": dead}
+    told = np.zeros(len(event), dtype=bool)
     for name, group in groups.items():
         all_ = group & ~np.isnan(event)
         without = all_ & (event == 0)
@@ -168,6 +199,14 @@ def _progressed_without_event(part: Part, event: np.ndarray) -> Iterator[dict[st
         if k >= 3 and binom.sf(k - 1, n, 0.03) < 1e-3:
             words = f"{k} of {n} {name} have no PFS event ({label('pfs_event')} is 0)."
             yield part.found("IC-FLAG-002", words, "pfs_event", mask=without)
+            told |= without
+    with_pd = groups["patients with PD as best response"] & (event == 0) & ~told
+    died = at_once & (event == 0) & ~told & ~with_pd
+    if with_pd.any() or died.any():
+        counts = ((with_pd, "with PD as best response"), (died, "dead at the time at which PFS ends"))
+        who = " and ".join(f"{int(mask.sum())} {what}" for mask, what in counts if mask.any())
+        words = f"Patients without a PFS event ({label('pfs_event')} is 0): {who}."
+        yield part.found("IC-FLAG-004", words, "pfs_event", mask=with_pd | died)
 
 
 def _events_only(part: Part, time: str, flag: str, code: str) -> dict[str, Any] | None:
