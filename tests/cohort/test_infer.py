@@ -319,6 +319,18 @@ def test_the_yaml_asks_for_the_tumour_type_where_no_column_tells_it(propose):
     assert "# tumor_type: {value: ...}" not in to_yaml(propose(BOR=BOR, **{"Cancer type": types}), "clinic")
 
 
+@pytest.mark.parametrize("end", [",,,", ",,7"])
+def test_a_patient_is_never_taken_for_the_header(tmp_path, end):
+    path = tmp_path / "unknown.csv"
+    rows = "".join(f"{i},PR,{60 + i % 20},5.{i % 10}{end}\n" for i in range(60))
+    path.write_text("MRN,BOR,Age,TMB (mut/Mb)\n" + rows)
+    if end == ",,7":
+        with pytest.raises(DataError, match="the header has 4 cells, row 2 has 6"):
+            propose_mapping(path)
+    else:
+        assert propose_mapping(path).n_rows == 60
+
+
 def test_the_public_cohorts_hold_no_sure_mistake(data_dir, root):
     sys.path.insert(0, str(root / "benchmarks"))
     try:

@@ -307,3 +307,23 @@ def test_all_rows_refused_gives_an_empty_table(tmp_path):
     assert len(table) == 0
     assert len(refused) == 1
     assert len(refused_frame([])) == 0
+
+
+@pytest.mark.parametrize("word", ["Total", "mean:", "SD"])
+def test_a_sum_under_the_table_is_no_patient(tmp_path, word):
+    rows = [HEADER, GOOD, changed(ID="P2"), changed(ID=word)]
+    (problem,) = problems_of(write(tmp_path, "csv", rows), columns=COLUMNS)
+    assert problem.rows == (4,)
+    assert "a total or a mean in place of a patient" in problem.message
+    mended = {"rows": {"drop": {"ID": [word]}, "because": "a sum"}}
+    assert len(TabularCohort(file=tmp_path / "patients.csv", columns=COLUMNS, **mended).load().cohort) == 2
+
+
+def test_separators_behind_the_last_cell_say_nothing_but_a_cell_does(tmp_path):
+    path = tmp_path / "patients.csv"
+    good = csv_text(GOOD).strip()
+    path.write_text(f"{csv_text(HEADER)}{good},,\n")
+    assert TabularCohort(file=path, columns=COLUMNS).load().cohort["patient_id"].tolist() == ["P1"]
+    path.write_text(f"{csv_text(HEADER)}{good},,7\n")
+    (problem,) = problems_of(path, columns=COLUMNS)
+    assert "row 2 has 9" in problem.message

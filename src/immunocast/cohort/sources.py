@@ -255,7 +255,12 @@ def _assemble_text(path: Path, header: tuple[int, list[str]], records: Any) -> R
         raise DataError(Problem("the file holds no text", "Export it again", file=str(path)))
     width, ragged, frames, numbers = len(names), [], [], []
     for chunk in batched(records, _CHUNK):
-        filled = [(n, cells) for n, cells in chunk if any(map(str.strip, cells))]
+        # separators without anything behind them say nothing
+        filled = [
+            (n, cells if any(map(str.strip, cells[width:])) else cells[:width])
+            for n, cells in chunk
+            if any(map(str.strip, cells))
+        ]
         ragged += [(n, len(cells)) for n, cells in filled if len(cells) != width]
         kept = [(n, cells) for n, cells in filled if len(cells) == width]
         numbers += [n for n, _ in kept]

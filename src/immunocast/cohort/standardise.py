@@ -25,6 +25,8 @@ from immunocast.cohort.values import Finding, Reading, cell_text, parse_column
 from immunocast.cohort.vocabulary import MEASURED_SUFFIX, VOCABULARY, Column
 from immunocast.errors import Problem
 
+#: Ids of rows that sum up the rows above, without case.
+_SUMMARIES = ("total", "totals", "grand total", "sum", "mean", "median", "average", "n", "count", "min", "max", "sd")
 _OWN_IDS = ("patient_id", "person_id", "site_id")
 
 
@@ -282,6 +284,15 @@ class _Standardiser:
         if len(empty):
             found = Finding("there is no patient id", "Give every row its own id", empty, ("",) * len(empty))
             self.out.findings.append((source, found))
+        # a sum or mean under the table is nobody, and would be counted as one
+        given = self.raw.frame.get(source, ids)
+        words = given.map(cell_text)
+        totals = np.flatnonzero(words.str.casefold().str.rstrip(":").isin(_SUMMARIES))
+        if len(totals):
+            drop = f"`rows: {{drop: {{{source}: [{words.iloc[totals[0]]}]}}, because: ...}}`"
+            mend = f"Delete the row, or leave it out by {drop}"
+            shown = tuple(words.iloc[totals])
+            self.out.findings.append((source, Finding("a total or a mean in place of a patient", mend, totals, shown)))
         twice = np.flatnonzero(ids.notna() & ids.duplicated(keep=False))
         if len(twice):
             mend = "Keep one row a patient, by hand or by `rows: {keep: {COLUMN: [...]}, because: ...}`"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections import Counter
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,6 +17,7 @@ from immunocast.cohort.values import cell_text
 from immunocast.errors import DataError
 
 _LOOK = 12
+_IS_NUMBER = re.compile(r"\s*[+-]?\d+([.,]\d+)?\s*")
 
 
 class Opened(NamedTuple):
@@ -108,15 +110,26 @@ def _width(lines: list[str], delimiter: str) -> float:
 def _first_of_full_width(lines: list[str], delimiter: str) -> int | None:
     """Row of the header where titles stand above it: the first row as wide as most are; None for the first row."""
     try:
-        widths = [len(cells) if any(cells) else 0 for cells in csv.reader(lines, delimiter=delimiter)]
+        rows = [_without_blank_end(cells) for cells in csv.reader(lines, delimiter=delimiter)]
     except csv.Error:
         return None
+    widths = [len(cells) for cells in rows]
     filled = [i for i, w in enumerate(widths) if w]
     if len(filled) < 3:
         return None
     usual = Counter(widths[i] for i in filled).most_common(1)[0][0]
     first = next(i for i in filled if widths[i] == usual)
-    return None if first == filled[0] or usual < 2 else first + 1
+    if first == filled[0] or usual < 2:
+        return None
+    if any(map(_IS_NUMBER.fullmatch, rows[first])) and widths[filled[0]] > 1:
+        return None  # a patient is no header: the reader tells that the rows are of different widths
+    return first + 1
+
+
+def _without_blank_end(cells: list[str]) -> list[str]:
+    while cells and not cells[-1].strip():
+        cells = cells[:-1]
+    return cells
 
 
 def _header_row(table: RawTable) -> int | None:
