@@ -1,6 +1,7 @@
 """`immunocast check`: a file or cohort in, findings with mends out, and an exit code that a script can use."""
 
 import json
+import os
 
 import pandas as pd
 import pytest
@@ -135,3 +136,25 @@ def test_nested_cells_of_parquet_are_no_traceback(run, clean, tmp_path):
     assert run(tmp_path / "p.parquet")[0] == 0
     clean.rename(columns={"patient_id": "MRN"}).assign(d=[{"a": 1}] * 200).to_parquet(tmp_path / "q.parquet")
     assert run(tmp_path / "q.parquet")[0] == 0
+
+
+def test_a_pipe_is_refused_and_not_waited_for(run, tmp_path):
+    os.mkfifo(tmp_path / "p.csv")
+    code, _, err = run(tmp_path / "p.csv")
+    assert code == 2
+    assert "a pipe or a device, not a file" in err
+
+
+def test_two_files_are_refused(run, clean, tmp_path):
+    clean.to_csv(tmp_path / "p.csv", index=False)
+    code, _, err = run(tmp_path / "p.csv", "cohort.file=other.csv")
+    assert code == 2
+    assert "Two files" in err
+
+
+def test_thousands_of_unread_columns_are_one_finding(run, clean, tmp_path):
+    genes = pd.DataFrame(0.5, index=clean.index, columns=[f"gene{i}" for i in range(40)])
+    pd.concat([clean, genes], axis=1).to_csv(tmp_path / "p.csv", index=False)
+    _, out, _ = run(tmp_path / "p.csv", "--format", "json")
+    unread = [f for f in json.loads(out) if f["code"] == "IC-FILE-002"]
+    assert ["40 columns are not in the vocabulary" in f["message"] for f in unread] == [True]

@@ -44,6 +44,8 @@ def compose(words: Sequence[str], mapping: str | None = None) -> DictConfig:
     if files:
         if any(s.split("=", 1)[0] == "cohort" for s in settings):
             raise ConfigError("Give a file or cohort=NAME, not both; to map a file's columns use --mapping.")
+        if any(s.split("=", 1)[0] == "cohort.file" for s in settings):
+            raise ConfigError(f"Two files: {files[0]} and cohort.file=. Give one of them.")
         path = Path(files[0]).expanduser().absolute()
         if not path.exists():
             raise NotFoundError(f"There is no file {files[0]}. For a known cohort write cohort={files[0]}.")
@@ -52,8 +54,7 @@ def compose(words: Sequence[str], mapping: str | None = None) -> DictConfig:
         else:
             # set afterwards, not as an override: a path may hold quotes, commas and brackets
             study = mapping is None and path.is_dir()
-            own = [s for s in settings if not s.startswith("cohort.file=")]
-            cfg = load_config([f"cohort={mapping or ('cbioportal' if study else 'csv')}", *own])
+            cfg = load_config([f"cohort={mapping or ('cbioportal' if study else 'csv')}", *settings])
             if "folder" in cfg.cohort:
                 cfg.cohort.folder = literal(str(path))
             else:

@@ -125,6 +125,8 @@ def _content(path: Path) -> bytes:
     try:
         if path.is_dir():
             raise refuse("this is a folder, not a file", "Name the file in it")
+        if path.exists() and not path.is_file():
+            raise refuse("this is a pipe or a device, not a file", "Write its content to a file first")
         content = path.read_bytes()
     except FileNotFoundError:
         try:

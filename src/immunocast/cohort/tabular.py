@@ -34,6 +34,8 @@ from immunocast.cohort.table import CohortTables, Provenance, stack_cohorts, to_
 from immunocast.cohort.vocabulary import MEASURED_SUFFIX, VOCABULARY
 from immunocast.errors import ConfigError, DataError, Problem
 
+#: More columns that were not read than these are told in one sentence.
+_MOST_UNREAD = 30
 VIEWS = ("analysis", "as_published")
 
 
@@ -442,6 +444,9 @@ def _unread(mapping: ColumnMapping, table: RawTable, where: str = "") -> list[st
         return []  # a mapping that names its columns passes over the others on purpose
     used = {h for spec in mapping.base.columns.values() for h in spec.headers} | set(table_columns(table))
     strange = [h for h in map(str, table.frame.columns) if h not in used and not h.startswith(UNNAMED)]
+    if len(strange) > _MOST_UNREAD:
+        shown = ", ".join(map(repr, strange[:10]))
+        return [f"{len(strange)} columns{where} are not in the vocabulary and were not read: {shown}, ..."]
     said = "column {!r}{} is not in the vocabulary and was not read. {}"
     return [said.format(header, where, did_you_mean(header, VOCABULARY)).strip() for header in strange]
 
