@@ -8,6 +8,7 @@ from immunocast.cohort.checks import CHECKS, check_cohort
 from immunocast.cohort.checks.atoms import find_atoms, lattice_of
 from immunocast.cohort.loading import inspect_cohort
 from immunocast.cohort.outcomes import make_labels
+from immunocast.cohort.synthetic import SyntheticCohort
 from immunocast.cohort.table import Provenance
 from immunocast.cohort.tabular import TabularCohort
 
@@ -204,3 +205,10 @@ def test_time_accuses_no_status_that_is_spelled_in_words(tmp_path, words, accuse
     tables, problems = TabularCohort(name="young", file=tmp_path / "young.csv", columns=columns).load_what_can_be_read()
     codes = set(inspect_cohort(tables, problems=problems)["code"])
     assert ("IC-FLAG-001" in codes) is accused
+
+
+@pytest.mark.parametrize(("scenario", "shifted"), [("default", False), ("site_shift", True)])
+def test_cohorts_that_were_measured_otherwise_are_shifted(scenario, shifted):
+    tables = SyntheticCohort(scenario=scenario).load()
+    found = inspect_cohort(tables)
+    assert (found["code"] == "IC-SHIFT-001").any() == shifted

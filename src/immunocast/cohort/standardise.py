@@ -25,8 +25,8 @@ from immunocast.cohort.values import Finding, Reading, cell_text, parse_column
 from immunocast.cohort.vocabulary import MEASURED_SUFFIX, VOCABULARY, Column
 from immunocast.errors import Problem
 
-#: Ids of rows that sum up the rows above, without case.
-_SUMMARIES = ("total", "totals", "grand total", "sum", "mean", "median", "average", "n", "count", "min", "max", "sd")
+#: Ids of rows at the end that sum up the rows above, without case.
+_SUMMARIES = ("total", "totals", "grand total", "sum", "mean", "median", "average", "mean (sd)", "std dev")
 _OWN_IDS = ("patient_id", "person_id", "site_id")
 
 
@@ -287,7 +287,8 @@ class _Standardiser:
         # a sum or mean under the table is nobody, and would be counted as one
         given = self.raw.frame.get(source, ids)
         words = given.map(cell_text)
-        totals = np.flatnonzero(words.str.casefold().str.rstrip(":").isin(_SUMMARIES))
+        is_sum = words.str.casefold().str.rstrip(":").isin(_SUMMARIES).to_numpy()
+        totals = np.flatnonzero(np.logical_and.accumulate(is_sum[::-1])[::-1])  # the last rows, without a gap
         if len(totals):
             drop = f"`rows: {{drop: {{{source}: [{words.iloc[totals[0]]}]}}, because: ...}}`"
             mend = f"Delete the row, or leave it out by {drop}"

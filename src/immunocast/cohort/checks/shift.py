@@ -15,7 +15,7 @@ from immunocast.cohort.checks.stats import two_sided
 from immunocast.cohort.vocabulary import VOCABULARY, label
 
 MIN_GROUP = 15
-LARGE = 0.80
+LARGE = 0.72
 
 register(
     [
@@ -28,8 +28,8 @@ register(
             "15 patients at the site and 15 elsewhere, 30 at best comparable (numbers with 10 distinct values only). "
             "Ranks "
             "within tumour type; the chance that a patient of the site lies above another one of the same type "
-            "is beyond .80 (or below .20) with p < .001 after Bonferroni over columns and sites. Differences between "
-            "cohorts of the same sources reach .70.",
+            "is beyond .72 (or below .28) with p < .001 after Bonferroni over columns and sites. Differences between "
+            "the public cohorts reach .70.",
         ),
     ]
 )  # fmt: skip
