@@ -39,6 +39,12 @@ CHANGE = ["Tumor_Sample_Barcode", "Chromosome", "Start_Position", "Reference_All
 NEEDED = [*CHANGE, "Tumor_Seq_Allele1", "Variant_Classification", "Mutation_Status", "Hugo_Symbol"]
 
 
+def _peak_mib() -> float:
+    """Largest resident memory of this process in MiB; ru_maxrss would start at what the parent process had."""
+    line = next(x for x in Path("/proc/self/status").read_text().splitlines() if x.startswith("VmHWM"))
+    return int(line.split()[1]) / 1024
+
+
 def generate(path: Path, n_rows: int, n_samples: int = 2_000) -> None:
     """Write a MAF in blocks."""
     rng = np.random.default_rng(7)
@@ -108,11 +114,11 @@ def child(name: str, path: Path) -> None:
     import pyarrow.csv
 
     del duckdb, pandas, pyarrow
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    before = _peak_mib()
     start, used = time.perf_counter(), _cpu()
     counts = PATHS[name](path)
     seconds, cpu = time.perf_counter() - start, _cpu() - used
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    peak = _peak_mib()
     total = sum(counts.values()), sum(n * n for n in counts.values()), len(counts)
     print(json.dumps({"seconds": seconds, "cpu": cpu, "peak": peak, "own": peak - before, "counts": total}))
 
