@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import os
 import platform
-import resource
 import sys
 import time
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from _memory import peak_mib
 
 from immunocast.cohort.linkage import FIELDS, find_links
 from immunocast.cohort.synthetic import SyntheticCohort
@@ -181,7 +181,7 @@ def timing(sizes: list[int]) -> None:
         end = time.process_time()
         right, wrong = judged(found.links[["patient_id", "linked_patient_id"]])
         block = found.blocks.iloc[0]
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        peak = peak_mib()
         print(
             f"| {n:,} x {n:,} | {block['n_pairs']:.2g} | {block['n_scored']:,} | {middle - start:.1f} | {peak:,.0f} | "
             f"{right} of {n // 100} | {wrong} | {end - middle:.1f} | {judged(key)[0]} | {judged(key)[1]} |",

@@ -25,6 +25,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
+from _memory import peak_mib
 
 from immunocast.cohort.cbioportal.maf import CountingRule, GeneFlag, count_mutations
 from immunocast.cohort.cbioportal.rule import COUNTED_CLASSES
@@ -37,12 +38,6 @@ HEADER = [
 CLASSES = (*COUNTED_CLASSES, "Silent", "Intron", "3'UTR", "5'Flank")
 CHANGE = ["Tumor_Sample_Barcode", "Chromosome", "Start_Position", "Reference_Allele", "Tumor_Seq_Allele2"]
 NEEDED = [*CHANGE, "Tumor_Seq_Allele1", "Variant_Classification", "Mutation_Status", "Hugo_Symbol"]
-
-
-def _peak_mib() -> float:
-    """Largest resident memory of this process in MiB; ru_maxrss would start at what the parent process had."""
-    line = next(x for x in Path("/proc/self/status").read_text().splitlines() if x.startswith("VmHWM"))
-    return int(line.split()[1]) / 1024
 
 
 def generate(path: Path, n_rows: int, n_samples: int = 2_000) -> None:
@@ -114,11 +109,11 @@ def child(name: str, path: Path) -> None:
     import pyarrow.csv
 
     del duckdb, pandas, pyarrow
-    before = _peak_mib()
+    before = peak_mib()
     start, used = time.perf_counter(), _cpu()
     counts = PATHS[name](path)
     seconds, cpu = time.perf_counter() - start, _cpu() - used
-    peak = _peak_mib()
+    peak = peak_mib()
     total = sum(counts.values()), sum(n * n for n in counts.values()), len(counts)
     print(json.dumps({"seconds": seconds, "cpu": cpu, "peak": peak, "own": peak - before, "counts": total}))
 

@@ -16,7 +16,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import resource
 import statistics
 import subprocess
 import sys
@@ -24,6 +23,8 @@ import tempfile
 import time
 from importlib.metadata import version
 from pathlib import Path
+
+from _memory import peak_mib
 
 TYPES = 16
 # families of margins in turn, about as often as immunocast's cohort table has them
@@ -122,7 +123,7 @@ def naive(n: int, columns: int) -> dict[str, float]:
 def child(what: str, n: int, size: int) -> None:
     """Run one side and print its figures as JSON."""
     figures = {"ours": ours, "blocks": ours_unwritten, "whole": ours_whole, "naive": naive}[what](n, size)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    peak = peak_mib()
     print(json.dumps({**figures, "peak_mib": peak}))
 
 

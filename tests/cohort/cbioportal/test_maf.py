@@ -230,7 +230,7 @@ def test_memory_does_not_grow_with_the_rows(root, tmp_path):
     script = root / "benchmarks/bench_maf.py"
     code = f"import sys; sys.path.insert(0, {str(script.parent)!r}); import bench_maf; from pathlib import Path; "
     own = []
-    for n in (400_000, 1_600_000):
+    for n in (1_000_000, 3_000_000):
         path = tmp_path / "big.maf"
         subprocess.run([sys.executable, "-c", f"{code} bench_maf.generate(Path({str(path)!r}), {n})"], check=True)
         command = [sys.executable, str(script), "--child", "immunocast, streamed", str(path)]
