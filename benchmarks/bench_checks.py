@@ -122,10 +122,6 @@ def _free_text(c: pd.DataFrame, rows: np.ndarray, rng: np.random.Generator) -> p
     return c.assign(regimen=pd.Series("pembrolizumab", index=c.index, dtype="str").where(~rows, notes))
 
 
-def _alternately(column: str, *values: float) -> Plant:
-    return lambda c, rows, rng: c.assign(**{column: c[column].where(~rows, rng.choice(values, len(c)))})
-
-
 IMPUTED = ("IC-CONST-001", "IC-CONST-002", "IC-CONST-003")
 TRAPS: dict[str, Trap] = {
     "nlr_constant": Trap("NLR 6.2 imputed", _put("nlr", lambda c: 6.2), IMPUTED, "nlr"),

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from immunocast.errors import ConfigError, NotFoundError
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -69,3 +71,21 @@ def print_table(frame: pd.DataFrame, output: Format, title: str = "") -> None:
 
 def _cell(value: object) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def check_target(target: Path, file: Path, file_is: str, example: str) -> None:
+    """Refuse a place where --out cannot or must not be written, before any work is done.
+
+    Raises
+    ------
+    ConfigError
+        Where `target` is a folder, or the input `file` itself (in words: `file_is`).
+    NotFoundError
+        Where its folder is not there.
+    """
+    if target.exists() and file.exists() and target.samefile(file):
+        raise ConfigError(f"--out {target} is {file_is}: it would be overwritten. Name another file.")
+    if target.is_dir():
+        raise ConfigError(f"--out {target} is a folder. Name a file in it, e.g. {target / example}.")
+    if not target.parent.is_dir():
+        raise NotFoundError(f"--out {target}: there is no folder {target.parent}. Make it first.")

@@ -9,8 +9,8 @@ from typing import Annotated
 
 import typer
 
-from immunocast.cli._common import Format, FormatOption, app, print_table
-from immunocast.errors import ConfigError, NotFoundError
+from immunocast.cli._common import Format, FormatOption, app, check_target, print_table
+from immunocast.errors import ConfigError
 
 
 @app.command(name="map")
@@ -29,7 +29,9 @@ def map_file(
     from immunocast.cohort.infer import propose_mapping, to_yaml
 
     if out is not None:
-        _check_target(out, file, force)
+        check_target(out, file, "the file to be mapped", "mapping.yaml")
+        if out.exists() and not force:
+            raise ConfigError(f"{out} is already there, perhaps corrected by hand. Name another file, or use --force.")
     proposal = propose_mapping(file, sheet, mend=True)
     text = to_yaml(proposal, name or re.sub(r"\W+", "_", file.stem).strip("_").lower() or "cohort")
     if out is None:
@@ -55,14 +57,3 @@ def map_file(
     for note in proposal.notes:
         print(f"  {note}", file=sys.stderr)
     print(f"{out}: look at the lines under `# CHECK` and at what is not placed, at the end", file=sys.stderr)
-
-
-def _check_target(out: Path, file: Path, force: bool) -> None:
-    if out.is_dir():
-        raise ConfigError(f"--out {out} is a folder. Name a file in it, e.g. {out / 'mapping.yaml'}.")
-    if not out.parent.is_dir():
-        raise NotFoundError(f"--out {out}: there is no folder {out.parent}. Make it first.")
-    if out.exists() and file.exists() and out.samefile(file):
-        raise ConfigError(f"--out {out} is the file to be mapped: it would be overwritten. Name another file.")
-    if out.exists() and not force:
-        raise ConfigError(f"{out} is already there, perhaps corrected by hand. Name another file, or use --force.")

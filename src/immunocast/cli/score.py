@@ -8,8 +8,7 @@ from typing import Annotated
 
 import typer
 
-from immunocast.cli._common import RunOption, RunsDir, app, find_run
-from immunocast.errors import ConfigError, NotFoundError
+from immunocast.cli._common import RunOption, RunsDir, app, check_target, find_run
 
 
 @app.command()
@@ -41,7 +40,7 @@ def score(
 
     folder = find_run(run, runs_dir)
     target = out or file.with_name(f"{file.stem}.scores.csv")
-    _check_target(target, file)
+    check_target(target, file, "the file of the patients", "scores.csv")
     result = score_file(
         file,
         load_mapping(mapping, conf_dir() / "cohort"),
@@ -68,13 +67,3 @@ def score(
         print(f"  refused: {problem}", file=sys.stderr)
     if counts.get("scored", 0) < len(result.scores):
         raise typer.Exit(4)
-
-
-def _check_target(target: Path, file: Path) -> None:
-    """Refuse a place where scores cannot or must not be written, before any work is done."""
-    if target.exists() and file.exists() and target.samefile(file):
-        raise ConfigError(f"--out {target} is the file of the patients: it would be overwritten. Name another file.")
-    if target.is_dir():
-        raise ConfigError(f"--out {target} is a folder. Name a file in it, e.g. {target / 'scores.csv'}.")
-    if not target.parent.is_dir():
-        raise NotFoundError(f"--out {target}: there is no folder {target.parent}. Make it first.")

@@ -55,8 +55,7 @@ register(
             "The largest (or smallest) value is shared by more patients than the tail explains: values beyond a bound "
             "were set to it, or an assay has a limit of detection.",
             "The true values beyond the bound are lost: a model can't be compared there, and an effect of extreme "
-            "values "
-            "can't be seen.",
+            "values can't be seen.",
             "Nothing, if the models cap at the same bound; else ask for the values as measured.",
             "As IC-CONST-002, for the largest or smallest value; limits of the vocabulary and natural zeros excluded.",
         ),
@@ -155,8 +154,7 @@ def imputed_values(part: Part) -> Iterator[Imputed]:
             mask = np.isin(values, fine)
             words = (
                 f"{label(column)} has {len(fine)} value{'s' * (len(fine) > 1)} with more decimals than the measured "
-                f"ones "
-                f"({_listed(fine)}), shared by {int(mask.sum())} patients: imputed means?"
+                f"ones ({_listed(fine)}), shared by {int(mask.sum())} patients: imputed means?"
             )
             yield Imputed("IC-CONST-003", column, mask, words)
             values = np.where(mask, np.nan, values)

@@ -24,11 +24,9 @@ register(
             "measured. NLR given as 2 x dNLR is the known case.",
             "A model counts one measurement twice, and an approximation passes as the real test.",
             "Map the column that was measured. Unless waived, the analysis view sets an NLR that is an exact "
-            "multiple of "
-            "dNLR (also of one that was not mapped) to missing and adds a measured-flag.",
+            "multiple of dNLR (also of one that was not mapped) to missing and adds a measured-flag.",
             "10 patients or more and 8 distinct values; y = a x + b within half of y's last digit for 98 % of the "
-            "patients, and "
-            "a is neither 1 nor a factor between units. Counts and rates of mutations may be multiples.",
+            "patients, and a is neither 1 nor a factor between units. Counts and rates of mutations may be multiples.",
         ),
         Check(
             "IC-DEP-002", "warning", "part of the rows are an exact multiple of another column",

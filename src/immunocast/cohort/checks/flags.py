@@ -221,8 +221,7 @@ def _events_only(part: Part, time: str, flag: str, code: str) -> dict[str, Any] 
     if n >= 20 and event[complete].mean() >= 0.98 and missing >= max(3, 0.05 * len(times)):
         words = (
             f"{label(time)} is known for {n} patients, of whom {event[complete].mean():.0%} have the event, and "
-            f"missing for "
-            f"{missing}: it is given for {who} only."
+            f"missing for {missing}: it is given for {who} only."
         )
         return part.found(code, words, time, n=missing)
     free, had = event == 0, event == 1
@@ -234,8 +233,7 @@ def _events_only(part: Part, time: str, flag: str, code: str) -> dict[str, Any] 
     if z >= (5 if half else 4):
         words = (
             f"{label(time)} is missing for {gone_free} of {int(free.sum())} patients without the event ({rest}) and "
-            f"for "
-            f"{gone_had} of {int(had.sum())} with it."
+            f"for {gone_had} of {int(had.sum())} with it."
         )
         return part.found(code if half else "IC-SURV-005", words, time, n=gone_free)
     return None

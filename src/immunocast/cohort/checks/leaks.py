@@ -29,8 +29,7 @@ register(
             "The column carries the outcome or was measured after it: every performance number is worthless.",
             "Find out when and how it was recorded; leave it out, or waive the finding with the reason.",
             "AUROC of .90 or more, or of .10 or less (categories by their own event rate), in a cohort with 10 "
-            "events and 10 "
-            "non-events; over all cohorts where none is large enough.",
+            "events and 10 non-events; over all cohorts where none is large enough.",
         ),
         Check(
             "IC-LEAK-002", "error", "whether a column is missing nearly tells the outcome",
@@ -42,15 +41,12 @@ register(
         Check(
             "IC-LEAK-003", "error", "a feature was recorded after baseline, by its name",
             "The source column of a feature is named like an outcome, a later measurement, a treatment's course, an "
-            "adverse event "
-            "or the output of a model; or a model reads a column of outcomes.",
+            "adverse event or the output of a model; or a model reads a column of outcomes.",
             "What happens after treatment began can't be known when the prediction is made; immune-related adverse "
-            "events go "
-            "with response partly because only survivors live to have them.",
+            "events go with response partly because only survivors live to have them.",
             "Map a baseline column, or leave the feature out.",
             "Word patterns (`cohort/checks/names.py`) on the source's header, words like prior, baseline or history "
-            "excepted; any "
-            "outcome of the vocabulary, irAE included, among the models' inputs.",
+            "excepted; any outcome of the vocabulary, irAE included, among the models' inputs.",
         ),
         Check(
             "IC-LEAK-004", "warning", "one column tells the outcome better than any known marker",

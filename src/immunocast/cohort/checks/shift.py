@@ -26,8 +26,7 @@ register(
             "A model learns the site; thresholds mean something else there.",
             "Ask how the value was measured; harmonise it, or keep the site as a cohort of its own.",
             "15 patients at the site and 15 elsewhere, 30 at best comparable (numbers with 10 distinct values only). "
-            "Ranks "
-            "within tumour type; the chance that a patient of the site lies above another one of the same type "
+            "Ranks within tumour type; the chance that a patient of the site lies above another one of the same type "
             "is beyond .72 (or below .28) with p < .001 after Bonferroni over columns and sites. Differences between "
             "the public cohorts reach .70.",
         ),
@@ -66,8 +65,7 @@ def check_shift(cohort: pd.DataFrame, features: Sequence[str]) -> Iterator[dict[
                     f"{label(column)} of {where} (median {median:.3g}) lies {'above' if chance > 0.5 else 'below'} "
                     f"that of the "
                     f"others (median {other:.3g}) for {max(chance, 1 - chance):.0%} of the pairs of patients with "
-                    f"the same "
-                    "tumour type: another assay, unit or normalisation?"
+                    f"the same tumour type: another assay, unit or normalisation?"
                 )
                 yield finding(
                     "IC-SHIFT-001",

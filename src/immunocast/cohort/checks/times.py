@@ -37,8 +37,7 @@ register(
         Check(
             "IC-UNIT-003", "error", "part of the times are in another unit",
             "Some times can't be months: longer than such treatment exists, far too long for a patient whose best "
-            "response is "
-            "progression, or typical of days at one site or among the whole numbers.",
+            "response is progression, or typical of days at one site or among the whole numbers.",
             "These patients count as durable responders and long survivors.",
             "Convert them before reading; where a column tells the site, map site by site.",
             "Two patients or more beyond 240 months; or 2 and 2 % of the patients with PD beyond 15 months of PFS; "

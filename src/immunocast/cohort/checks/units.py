@@ -40,8 +40,7 @@ register(
             "Formulas, cut-offs and pooled models read the values as something else.",
             "State the unit in the mapping: `albumin_g_dl: {source: ..., unit: g/L}`.",
             "10 values or more; the median outside of the usual range (TMB: above 60/Mb outside of melanoma, or "
-            "100), and "
-            "inside it after the conversion.",
+            "100), and inside it after the conversion.",
         ),
         Check(
             "IC-RANGE-001", "warning", "more implausible values than chance brings",
@@ -49,8 +48,7 @@ register(
             "Typing errors, codes and other units hide among them.",
             "Look at the patients listed; set what is no measurement to missing.",
             "Outside of the usual range (`cohort/checks/usual.py`): more values than 0.5 % of the measured explain "
-            "(binomial, p < "
-            ".001), two at least; or a median outside of it that no known unit explains.",
+            "(binomial, p < .001), two at least; or a median outside of it that no known unit explains.",
         ),
         Check(
             "IC-RANGE-002", "error", "values outside of the allowed range",
@@ -127,8 +125,7 @@ def _other_units(part: Part, column: str, values: np.ndarray):
         if len(np.unique(values[inside])) >= 3 and (values > 1).any():
             words = (
                 f"{label(column)} holds fractions and percentages: {int(inside.sum())} values lie strictly between 0 "
-                f"and "
-                f"1, {int((values > 1).sum())} above 1."
+                f"and 1, {int((values > 1).sum())} above 1."
             )
             yield part.found("IC-UNIT-004", words, column, mask=inside)
             return inside
@@ -153,8 +150,7 @@ def _other_units(part: Part, column: str, values: np.ndarray):
         if explained.sum() >= 2:
             words = (
                 f"{int(explained.sum())} values of {label(column)} (around {np.median(values[explained]):.4g}) are "
-                f"what "
-                f"the others (around {np.median(rest):.4g}) would be in another unit: {unit}, factor {factor:g}?"
+                f"what the others (around {np.median(rest):.4g}) would be in another unit: {unit}, factor {factor:g}?"
             )
             yield part.found("IC-UNIT-004", words, column, mask=explained)
             return explained

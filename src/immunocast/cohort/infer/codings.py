@@ -7,7 +7,7 @@ it understands. What it does not understand is left out, and the caller counts i
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from immunocast.cohort.spellings import plain, spelled
@@ -181,16 +181,22 @@ def pdl1_classes(prefix: str, cells: Iterable[str]) -> dict[str, Any]:
     return found
 
 
-def timings(cells: Iterable[str]) -> dict[str, Any]:
-    """Pre-treatment against on-treatment."""
+def _by_pattern(cells: Iterable[str], patterns: Mapping[Any, str]) -> dict[str, Any]:
+    """Cell -> the value whose pattern it matches as a whole, the first of several; other cells are left out."""
     found: dict[str, Any] = {}
     for cell in cells:
         text = plain(cell)
-        if re.fullmatch(r"(pre|baseline|before)( ?(treatment|tx|therapy|pd1|ici|io))?|pretreatment", text):
-            found[cell] = "pre"
-        elif re.fullmatch(r"(on|edt|during)( ?(treatment|tx|therapy|pd1|ici|io))?|ontreatment|on treatment", text):
-            found[cell] = "on"
+        value = next((v for v, pattern in patterns.items() if re.fullmatch(pattern, text)), None)
+        if value is not None:
+            found[cell] = value
     return found
+
+
+def timings(cells: Iterable[str]) -> dict[str, Any]:
+    """Pre-treatment against on-treatment."""
+    since = r"( ?(treatment|tx|therapy|pd1|ici|io))?"
+    before, during = rf"(pre|baseline|before){since}|pretreatment", rf"(on|edt|during){since}|ontreatment|on treatment"
+    return _by_pattern(cells, {"pre": before, "on": during})
 
 
 def assays(cells: Iterable[str]) -> dict[str, Any]:
@@ -215,26 +221,14 @@ def responders(cells: Iterable[str]) -> dict[str, Any]:
     """R against NR, CR/PR against SD/PD."""
     yes = r"r|responders?|cr pr|pr cr|prcr|crpr|response|responded|yes|objective response"
     no = r"nr|non ?responders?|sd pd|pd sd|sdpd|no response|nonresponse|no"
-    found: dict[str, Any] = {}
-    for cell in cells:
-        text = plain(cell)
-        if re.fullmatch(yes, text):
-            found[cell] = 1
-        elif re.fullmatch(no, text):
-            found[cell] = 0
-    return found
+    return _by_pattern(cells, {1: yes, 0: no})
 
 
 def benefits(cells: Iterable[str]) -> dict[str, Any]:
     """Durable clinical benefit against none."""
-    found: dict[str, Any] = {}
-    for cell in cells:
-        text = plain(cell)
-        if re.fullmatch(r"(no|non)( durable)?( clinical)?( benefit)?|ndb|ncb|no durable benefit|n|0", text):
-            found[cell] = 0
-        elif re.fullmatch(r"(durable )?(clinical )?benefit|dcb|cb|yes|y|1", text):
-            found[cell] = 1
-    return found
+    no = r"(no|non)( durable)?( clinical)?( benefit)?|ndb|ncb|no durable benefit|n|0"
+    yes = r"(durable )?(clinical )?benefit|dcb|cb|yes|y|1"
+    return _by_pattern(cells, {0: no, 1: yes})
 
 
 def flags(cells: Iterable[str]) -> dict[str, Any]:

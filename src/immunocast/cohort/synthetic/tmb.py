@@ -45,13 +45,6 @@ class TmbMixture:
         """Share of patients with TMB >= 10 mut/Mb."""
         return float(1 - self.cdf(np.array(np.log(HIGH_TMB))))
 
-    def mean_sd(self) -> tuple[float, float]:
-        """Mean and standard deviation of ln TMB."""
-        gap = self.tail_mean - self.body_mean
-        mean = self.body_mean + self.weight * gap
-        within = (1 - self.weight) * self.body_sd**2 + self.weight * self.tail_sd**2
-        return mean, float(np.sqrt(within + self.weight * (1 - self.weight) * gap**2))
-
     def quantile(self, z: np.ndarray) -> np.ndarray:
         """Value of ln TMB at the normal scores `z`, by interpolation in a table of the distribution function."""
         low = min(self.body_mean - 6 * self.body_sd, self.tail_mean - 6 * self.tail_sd)
