@@ -116,7 +116,14 @@ def _metric_rows(frame: pd.DataFrame, base: dict[str, Any], rule: bool) -> list[
 
 def _curve_rows(frame: pd.DataFrame, model: str, rule: bool) -> list[dict[str, Any]]:
     y, p = frame["y_true"].to_numpy(), frame["p_response"].to_numpy()
-    base = {"model": model, "scheme": SCHEME, "cohort_id": "combined", "ci_low": np.nan, "ci_high": np.nan}
+    base = {
+        "model": model,
+        "scheme": SCHEME,
+        "cohort_id": "combined",
+        "level": "all",
+        "ci_low": np.nan,
+        "ci_high": np.nan,
+    }
     fpr, tpr, _ = roc_curve(y, p, drop_intermediate=True)
     rows = [{**base, "curve": "roc", "x": a, "y": b, "n": len(y)} for a, b in zip(fpr, tpr, strict=True)]
     if not rule:
@@ -159,6 +166,7 @@ def build_run(path: Path, synthetic: bool = True, shap: bool = True, sizes: dict
                     "y_true": cohort["responder"],
                     "p_response": p,
                     "abstained": np.isnan(p),
+                    "assays": "blood+dna",
                     "in_training": False,
                 }
             )
@@ -192,7 +200,7 @@ def build_run(path: Path, synthetic: bool = True, shap: bool = True, sizes: dict
                         "endpoint": ENDPOINT, "cohort_id": cohort_id, "threshold_or_horizon": np.nan,
                         "n_common": 240, "n_events": 70, "n_lost": 44, "estimate_model": 0.7 + shift,
                         "estimate_reference": 0.7, "difference": shift, "ci_low": shift - 0.03,
-                        "ci_high": shift + 0.04, "p": 0.31 if model == "ridge" else 0.0001,
+                        "ci_high": shift + 0.04, "p": 0.31 if model == "ridge" else 0.0001, "p_adjusted": np.nan, "family": "",
                         "ci_method": "delong", "note": "too small" if np.isnan(shift) else "Tiny left out: trained on",
                     }
                 )  # fmt: skip

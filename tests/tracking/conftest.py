@@ -105,6 +105,8 @@ def _comparisons(models) -> pd.DataFrame:
         n_common=110,
         n_events=55,
         n_lost=10,
+        p_adjusted=None,
+        family="",
         estimate_model=0.72,
         estimate_reference=0.7,
         difference=0.02,
@@ -156,6 +158,7 @@ def _predictions(cohort: pd.DataFrame) -> pd.DataFrame:
             "y_true": cohort["responder"].astype("int64"),
             "p_response": 0.4,
             "abstained": False,
+            "assays": "dna",
             "in_training": False,
         }
     )

@@ -41,6 +41,7 @@ def fabricate(cohorts=COHORTS, models=("loris_routed", "xgboost", "cutoff"), rep
                             "y_true": y,
                             "p_response": p,
                             "abstained": False,
+                            "assays": "dna",
                             "in_training": False,
                         }
                     )
@@ -491,6 +492,7 @@ def test_a_fixed_rule_keeps_its_auroc_under_cross_validation():
             "y_true": y,
             "p_response": p,
             "abstained": False,
+            "assays": "dna",
             "in_training": False,
         }
     )
@@ -526,6 +528,7 @@ def test_equal_predictions_have_no_interval():
             "y_true": [0, 1] * (n // 2),
             "p_response": 0.4,
             "abstained": False,
+            "assays": "dna",
             "in_training": False,
         }
     )

@@ -126,6 +126,11 @@ PREDICTIONS = _table(
             "predicted probability of the endpoint's event (response or another), null where the model abstained",
         ),
         "abstained": (_BOOL, False, "a required marker was missing"),
+        "assays": (
+            _TEXT,
+            False,
+            "blocks of the model's inputs with a measured value in this patient, e.g. 'blood+dna+pdl1'; '' for none",
+        ),
         "in_training": (
             _BOOL,
             False,
@@ -156,14 +161,18 @@ METRICS = _table(
         ),
         "subgroup": (_TEXT, False, "variable that defines the subgroup, 'all' for everybody"),
         "level": (_TEXT, False, "level of the subgroup, 'all' for everybody"),
-        "threshold_or_horizon": (_FLOAT, True, "probability threshold of a net benefit; null elsewhere"),
+        "threshold_or_horizon": (
+            _FLOAT,
+            True,
+            "probability threshold of a net benefit, horizon in months of a survival metric; null elsewhere",
+        ),
         "n": (_INT, False, "patients used"),
         "n_events": (_INT, False, "patients with the event among them"),
         "n_abstained": (_INT, False, "patients left out since the model abstained"),
         "estimate": (_FLOAT, True, "point estimate, null where too small or not allowed"),
         "ci_low": (_FLOAT, True, "lower end of the 95 % interval"),
         "ci_high": (_FLOAT, True, "upper end of the 95 % interval"),
-        "ci_method": (_TEXT, False, "delong, bootstrap or none"),
+        "ci_method": (_TEXT, False, "delong, bootstrap, wilson, empirical_bayes or none"),
         "note": (_TEXT, False, "why an estimate is null, or what to keep in mind"),
     },
     sort_by=(
@@ -198,7 +207,9 @@ COMPARISONS = _table(
         "ci_low": (_FLOAT, True, "lower end of the 95 % interval of the difference"),
         "ci_high": (_FLOAT, True, "upper end"),
         "p": (_FLOAT, True, "two-sided p, not corrected for multiplicity"),
-        "ci_method": (_TEXT, False, "delong, bootstrap or none"),
+        "p_adjusted": (_FLOAT, True, "p corrected over the models of one metric, reference and cohort (see family)"),
+        "family": (_TEXT, False, "which comparisons p_adjusted is corrected over and how, e.g. 'holm over 6 models'"),
+        "ci_method": (_TEXT, False, "delong, bootstrap, corrected_t or none"),
         "note": (_TEXT, False, "cohorts left out and why, or 'too small'"),
     },
     sort_by=("metric", "model", "reference_model", "cohort_id", "threshold_or_horizon"),
@@ -208,17 +219,185 @@ CURVES = _table(
     "curves",
     "a point of a curve",
     {
-        "curve": (_TEXT, False, "roc, calibration, decision"),
-        "model": (_TEXT, False, "model; treat_all and treat_none in decision curves"),
+        "curve": (
+            _TEXT,
+            False,
+            "roc; calibration (bins); calibration_smooth; decision; survival_os, survival_pfs (Kaplan-Meier)",
+        ),
+        "model": (_TEXT, False, "model, 'model+recalibration' where recalibrated; treat_all, treat_none in decision"),
         "scheme": (_TEXT, False, "validation scheme"),
         "cohort_id": (_TEXT, False, "a cohort, or 'combined'"),
-        "x": (_FLOAT, False, "1 - specificity; mean predicted probability of a bin; threshold"),
-        "y": (_FLOAT, True, "sensitivity; observed rate; net benefit"),
+        "level": (_TEXT, False, "risk group of a survival curve, 'all' elsewhere"),
+        "x": (_FLOAT, False, "1 - specificity; predicted probability; threshold; months"),
+        "y": (_FLOAT, True, "sensitivity; observed rate; net benefit; share without the event"),
         "ci_low": (_FLOAT, True, "lower end of the 95 % interval of y"),
         "ci_high": (_FLOAT, True, "upper end"),
-        "n": (_INT, False, "patients behind the point"),
+        "n": (_INT, False, "patients behind the point; in survival curves those at risk"),
     },
-    sort_by=("curve", "model", "scheme", "cohort_id", "x", "y"),
+    sort_by=("curve", "model", "scheme", "cohort_id", "level", "x", "y"),
+)
+
+_MODEL = {
+    "model": (_TEXT, False, "name of the model"),
+    "recalibration": (_TEXT, False, "recalibrator applied to the output, 'none' for the model's own"),
+    "scheme": (_TEXT, False, "validation scheme"),
+    "endpoint": (_TEXT, False, "endpoint"),
+}
+_INTERVAL = {
+    "estimate": (_FLOAT, True, "point estimate, null where too small or not allowed"),
+    "ci_low": (_FLOAT, True, "lower end of the 95 % interval"),
+    "ci_high": (_FLOAT, True, "upper end of the 95 % interval"),
+}
+
+HETEROGENEITY = _table(
+    "heterogeneity",
+    "an estimate summarised over the levels of a grouping by random effects, with a test whether they differ",
+    {
+        "metric": (_TEXT, False, "metric"),
+        **_MODEL,
+        "grouping": (_TEXT, False, "cohort_id, or a subgroup variable such as tumor_type"),
+        "n_levels": (_INT, False, "levels that are large enough to enter"),
+        "n": (_INT, False, "patients in them"),
+        "n_events": (_INT, False, "patients with the event among them"),
+        **_INTERVAL,
+        "pi_low": (_FLOAT, True, "lower end of the 95 % prediction interval for a new level, e.g. a new hospital"),
+        "pi_high": (_FLOAT, True, "upper end of the prediction interval"),
+        "tau": (_FLOAT, True, "standard deviation between levels, on the scale named in note"),
+        "i2": (_FLOAT, True, "share of the variation between levels that is not chance, 0-1"),
+        "q": (_FLOAT, True, "Cochran's Q"),
+        "df": (_INT, False, "degrees of freedom of Q"),
+        "p": (_FLOAT, True, "p of the test that all levels are alike, not corrected"),
+        "p_adjusted": (_FLOAT, True, "p corrected over the groupings of one metric and model (see family)"),
+        "family": (_TEXT, False, "which tests p_adjusted is corrected over and how"),
+        "note": (_TEXT, False, "scale and method; levels left out and why"),
+    },
+    sort_by=("metric", "model", "recalibration", "scheme", "grouping"),
+)
+
+THRESHOLDS = _table(
+    "thresholds",
+    "a decision threshold that a fold's training patients chose by a stated rule",
+    {
+        **_MODEL,
+        "repeat": (_INT, False, "repetition of the scheme"),
+        "fold": (_TEXT, False, "fold whose patients the threshold is for; 'final' for the refit on everybody"),
+        "rule": (_TEXT, False, "name of the rule, e.g. youden"),
+        "threshold": (_FLOAT, True, "probability from which the model says yes; null where the rule had no answer"),
+        "n": (_INT, False, "training patients whose inner out-of-fold predictions chose it"),
+        "n_events": (_INT, False, "patients with the event among them"),
+        "note": (_TEXT, False, "why there is none, or what to keep in mind"),
+    },
+    sort_by=("model", "recalibration", "scheme", "rule", "repeat", "fold"),
+)
+
+TUNING = _table(
+    "tuning",
+    "a trial of the inner search for a model's parameters",
+    {
+        "model": (_TEXT, False, "name of the model"),
+        "scheme": (_TEXT, False, "validation scheme"),
+        "repeat": (_INT, False, "repetition of the scheme"),
+        "fold": (_TEXT, False, "outer fold whose training patients were searched; 'final' for the refit"),
+        "trial": (_INT, False, "number of the trial, from 0; 0 tries the configured parameters"),
+        "params": (_TEXT, False, "parameters tried, as JSON"),
+        "criterion": (_TEXT, False, "what was minimised on inner held-out patients, e.g. log_loss"),
+        "value": (_FLOAT, True, "mean over the inner folds, null where the trial failed"),
+        "chosen": (_BOOL, False, "the trial whose parameters were used"),
+        "note": (_TEXT, False, "why a trial failed"),
+    },
+    sort_by=("model", "scheme", "repeat", "fold", "trial"),
+)
+
+DECISIONS = _table(
+    "decisions",
+    "a measure of a decision rule: who would be treated by a model's threshold, and what comes of it",
+    {
+        **_MODEL,
+        "cohort_id": (_TEXT, False, "a cohort, or 'combined'"),
+        "rule": (_TEXT, False, "rule that chose the threshold on training folds; 'fixed' for a configured one"),
+        "threshold": (_FLOAT, True, "threshold; the median over folds where they differ"),
+        "metric": (
+            _TEXT,
+            False,
+            "sensitivity, specificity, ppv, npv, share_treated, treated_per_responder, cost_per_responder, net_benefit",
+        ),
+        "n": (_INT, False, "patients used"),
+        "n_events": (_INT, False, "patients with the event among them"),
+        "n_positive": (_INT, False, "patients whom the rule would treat"),
+        **_INTERVAL,
+        "ci_method": (_TEXT, False, "bootstrap, wilson or none"),
+        "note": (_TEXT, False, "why an estimate is null; range of the threshold over folds; prices"),
+    },
+    sort_by=("model", "recalibration", "scheme", "cohort_id", "rule", "threshold", "metric"),
+)
+
+RISK_GROUPS = _table(
+    "risk_groups",
+    "a group of patients by predicted probability, with its survival",
+    {
+        **_MODEL,
+        "cohort_id": (_TEXT, False, "a cohort, or 'combined'"),
+        "outcome": (_TEXT, False, "os or pfs"),
+        "group": (_TEXT, False, "low, middle or high probability of the endpoint"),
+        "n": (_INT, False, "patients"),
+        "n_events": (_INT, False, "deaths (os), progressions or deaths (pfs) among them"),
+        "median_months": (_FLOAT, True, "Kaplan-Meier median, null where not reached"),
+        "ci_low": (_FLOAT, True, "lower end of its 95 % interval"),
+        "ci_high": (_FLOAT, True, "upper end, null where not reached"),
+        "hazard_ratio": (_FLOAT, True, "Cox hazard ratio to the group of lowest probability, stratified by cohort"),
+        "hr_low": (_FLOAT, True, "lower end of its 95 % interval"),
+        "hr_high": (_FLOAT, True, "upper end"),
+        "logrank_p": (_FLOAT, True, "log-rank test over all groups, stratified by cohort where combined"),
+        "note": (_TEXT, False, "how groups were cut, landmark, what was left out"),
+    },
+    sort_by=("outcome", "model", "recalibration", "scheme", "cohort_id", "group"),
+)
+
+CONTROLS = _table(
+    "controls",
+    "a control of the whole procedure: what it finds where there is nothing to find, and simple references",
+    {
+        "control": (
+            _TEXT,
+            False,
+            "permuted_labels, null_feature, cohort_orr, events_per_parameter",
+        ),
+        "model": (_TEXT, False, "model under control; 'cohort_orr' for predicting each cohort its own rate"),
+        "scheme": (_TEXT, False, "validation scheme"),
+        "endpoint": (_TEXT, False, "endpoint"),
+        "cohort_id": (_TEXT, False, "a cohort, or 'combined'"),
+        "metric": (_TEXT, False, "what is measured, e.g. auroc"),
+        "n": (_INT, False, "patients used"),
+        "n_events": (_INT, False, "patients with the event among them"),
+        "n_repeats": (_INT, False, "permutations or draws; 1 for a plain number"),
+        "estimate": (_FLOAT, True, "mean over the draws"),
+        "low": (_FLOAT, True, "2.5th percentile over the draws"),
+        "high": (_FLOAT, True, "97.5th percentile"),
+        "observed": (_FLOAT, True, "the same of the real run, where there is one to compare"),
+        "p": (_FLOAT, True, "share of draws at least as good as observed, (k+1)/(B+1)"),
+        "verdict": (_TEXT, False, "passed, suspicious, or none where nothing is judged"),
+        "note": (_TEXT, False, "how it was done, and what to keep in mind"),
+    },
+    sort_by=("control", "model", "scheme", "cohort_id", "metric"),
+)
+
+STABILITY = _table(
+    "stability",
+    "a patient's probability over refits of a model on bootstrap samples of the training patients",
+    {
+        **_IDS,
+        "model": (_TEXT, False, "name of the model"),
+        "scheme": (_TEXT, False, "validation scheme"),
+        "endpoint": (_TEXT, False, "endpoint"),
+        "n_refits": (_INT, False, "refits that predicted the patient, who was in none of their training folds"),
+        "p_response": (_FLOAT, False, "prediction of the run itself (mean over repeats)"),
+        "p_mean": (_FLOAT, False, "mean over refits"),
+        "p_sd": (_FLOAT, False, "standard deviation over refits"),
+        "p_low": (_FLOAT, False, "2.5th percentile over refits"),
+        "p_high": (_FLOAT, False, "97.5th percentile"),
+        "mean_abs_change": (_FLOAT, False, "mean |refit - run|: instability of Riley & Collins 2023"),
+    },
+    sort_by=("model", "scheme", "cohort_id", "patient_id"),
 )
 
 SHAP = _table(
@@ -297,6 +476,13 @@ TABLES: dict[str, Table] = {
         METRICS,
         COMPARISONS,
         CURVES,
+        HETEROGENEITY,
+        THRESHOLDS,
+        TUNING,
+        DECISIONS,
+        RISK_GROUPS,
+        CONTROLS,
+        STABILITY,
         SHAP,
         IMPORTANCE,
     )

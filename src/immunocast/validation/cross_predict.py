@@ -14,6 +14,7 @@ from immunocast.cohort.outcomes import ENDPOINTS, Words, words_of
 from immunocast.engines import Engine, SerialEngine
 from immunocast.errors import ConfigError
 from immunocast.features.preprocess import model_frame
+from immunocast.models.assays import assays_used
 from immunocast.models.spec import ResponseModel
 from immunocast.validation.splits import Scheme, Split
 
@@ -86,6 +87,7 @@ def cross_predict(
         name: model_frame(cohort, model.spec.inputs, by_cohort=model.spec.by_cohort) for name, model in models.items()
     }
     _check_required(models, frames)
+    assays = {name: assays_used(frames[name], model.spec.inputs) for name, model in models.items()}
 
     def fit_and_predict(task: tuple[str, Split]) -> tuple[Any, np.ndarray]:
         name, split = task
@@ -116,6 +118,7 @@ def cross_predict(
                     "y_true": y_array[split.test],
                     "p_response": p,
                     "abstained": np.isnan(p),
+                    "assays": assays[name][split.test],
                     "in_training": seen[name][split.test],
                 }
             )

@@ -90,6 +90,8 @@ def _row(
         "ci_low": None,
         "ci_high": None,
         "p": None,
+        "p_adjusted": None,
+        "family": "",
         "ci_method": "none",
         "note": "",
     }

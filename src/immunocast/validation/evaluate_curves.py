@@ -39,7 +39,7 @@ def model_curves(panel: Panel, scores: Scores, settings: Settings) -> list[dict[
     rows: list[dict[str, Any]] = []
     for name, used, strata in _places(panel, masks, settings):
         y, p = panel.y[used], scores.p[:, used]
-        head = {"model": scores.label, "scheme": panel.scheme, "cohort_id": name}
+        head = {"model": scores.label, "scheme": panel.scheme, "cohort_id": name, "level": "all"}
         x_values, heights = _roc(panel, scores, strata)
         rows += _points(head | {"curve": "roc", "n": len(y)}, x_values, heights)
         bins = calibration_bins(y, p.mean(axis=0), n_bins=int(np.clip(len(y) // PATIENTS_A_BIN, 2, MOST_BINS)))
@@ -60,7 +60,8 @@ def reference_curves(panel: Panel, settings: Settings) -> list[dict[str, Any]]:
     for name, used, _ in _places(panel, cohort_masks(panel, fair), settings):
         y = panel.y[used]
         for label, strategy in (("treat_all", net_benefit_treat_all), ("treat_none", net_benefit_treat_none)):
-            head = {"model": label, "scheme": panel.scheme, "cohort_id": name, "curve": "decision", "n": len(y)}
+            head: dict[str, Any] = {"model": label, "scheme": panel.scheme, "cohort_id": name, "level": "all"}
+            head |= {"curve": "decision", "n": len(y)}
             rows += _points(head, DECISION_GRID, [strategy(y, float(t)) for t in DECISION_GRID])
     return rows
 
