@@ -124,6 +124,10 @@ def test_separated_classes_give_a_finite_answer(name):
     q = found.predict(p)
     assert q[:60].max() < 0.05
     assert q[60:].min() > 0.95
+    if name == "platt":  # the score of the prior balances that of the likelihood
+        score = np.sum((y - q) * logit(p)) - 0.01 * (found.parameters["slope"] - 1)
+        assert score == pytest.approx(0, abs=1e-6)
+        assert found.parameters["slope"] > 5
 
 
 def test_a_model_with_one_or_two_probabilities_gets_the_observed_rates():
