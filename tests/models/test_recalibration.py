@@ -126,7 +126,7 @@ def test_separated_classes_give_a_finite_answer(name):
     assert q[60:].min() > 0.95
     if name == "platt":  # the score of the prior balances that of the likelihood
         score = np.sum((y - q) * logit(p)) - 0.01 * (found.parameters["slope"] - 1)
-        assert score == pytest.approx(0, abs=1e-6)
+        assert score == pytest.approx(0, abs=1e-3)
         assert found.parameters["slope"] > 5
 
 
