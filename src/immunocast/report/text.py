@@ -23,10 +23,25 @@ METRIC_LABELS = {
     "calibration_intercept": "Calibration intercept",
     "calibration_slope": "Calibration slope",
     "net_benefit": "Net benefit",
+    "oe_ratio": "O:E",
+    "ici": "ICI",
+    "log_loss": "Log loss",
+    "c_harrell_os": "Harrell’s C",
+    "c_uno_os": "Uno’s C",
+    "td_auc_os": "AUC(t)",
+    "brier_os": "Brier(t)",
+    "ibs_os": "Integrated Brier",
+    "ipa_os": "IPA",
+    "c_harrell_pfs": "Harrell’s C",
+    "c_uno_pfs": "Uno’s C",
+    "td_auc_pfs": "AUC(t)",
+    "brier_pfs": "Brier(t)",
+    "ibs_pfs": "Integrated Brier",
+    "ipa_pfs": "IPA",
 }
 
 #: Decimals with which a metric is printed.
-DECIMALS = {"calibration_intercept": 2, "calibration_slope": 2}
+DECIMALS = {"calibration_intercept": 2, "calibration_slope": 2, "oe_ratio": 2, "oe_ratio_shrunken": 2}
 
 SYNTHETIC_BANNER = "SYNTHETIC DATA: no patient exists. Nothing here says anything about real patients."
 
