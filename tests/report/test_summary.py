@@ -58,7 +58,7 @@ def test_no_summary_or_table_reads_nan(summary: str, toy_run: RunFolder) -> None
     assert "not estimated" in table.set_index("Model").loc["TMB ≥ 10 mut/Mb", "Calibration slope"]
     both = results_table(toy_run)
     assert len(both) == len(table) + 2
-    assert both["Model"].tolist()[1] == "Ridge logistic regression, recalibrated (platt)"
+    assert both["Model"].tolist()[1] == "Ridge logistic regression, recalibrated (Platt)"
 
 
 @pytest.mark.parametrize(

@@ -72,7 +72,7 @@ def recalibration(view: RunView, path: Path, title: str) -> tuple[str, str]:
                 if recalibration_ not in curves:
                     continue
                 points = curves[recalibration_]
-                name = "as it came" if recalibration_ == "none" else text.humanise(recalibration_)
+                name = "as it came" if recalibration_ == "none" else text.recalibration_label(recalibration_)
                 axes.plot(points["x"], points["y"], color=color, ls=style, lw=2, label=name)
                 known = points["ci_low"].notna()
                 axes.fill_between(points.loc[known, "x"], points.loc[known, "ci_low"], points.loc[known, "ci_high"],
@@ -172,9 +172,12 @@ def instability(view: RunView, path: Path, title: str) -> tuple[str, str]:
     """Each patient's probability over refits, against that of the run."""
     frame = view.table("stability")
     models = [m for m in view.order if (frame["model"] == m).any()][:3]
-    with canvas(view, path, title, height=4.4) as figure:
-        grid = figure.subplots(1, len(models), squeeze=False, sharey=True)[0]
-        for axes, model in zip(grid, models, strict=True):
+    with canvas(view, path, title, height=4.6) as figure:
+        # a square panel also where there is one model only
+        grid = figure.subplots(1, max(2, len(models)), squeeze=False, sharey=True)[0]
+        for axes in grid[len(models) :]:
+            axes.set_visible(False)
+        for axes, model in zip(grid, models, strict=False):
             here = frame[frame["model"] == model].sort_values("p_response")
             color = lines(view)[model].color
             axes.plot([0, 1], [0, 1], color="#b8c0c9", lw=1)

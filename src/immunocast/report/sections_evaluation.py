@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from immunocast.cohort.vocabulary import label
+from immunocast.cohort.vocabulary import VOCABULARY, label
 from immunocast.report import text
 from immunocast.report.sections import Cell, Notes, Sheet, estimate_cell, place_of
 from immunocast.report.view import RunView
@@ -323,7 +323,8 @@ def group_label(subgroup: str) -> str:
 def stratum_label(level: str) -> str:
     """A discordance stratum as readers know it, e.g. "PD-L1 TPS < 1 %"."""
     name, _, rest = level.partition(" ")
-    return f"{label(name)} {rest}".strip()
+    known = VOCABULARY[name].label if name in VOCABULARY else name
+    return f"{known} {rest}".strip()
 
 
 def _measures(view: RunView) -> dict[str, str]:

@@ -64,6 +64,22 @@ def sentence(words: str) -> str:
     return words[:1].upper() + words[1:]
 
 
+_RECALIBRATIONS = {
+    "platt": "Platt",
+    "intercept": "intercept only",
+    "intercept_site": "intercept of its site",
+}
+
+
+def recalibration_label(name: str) -> str:
+    """What a recalibrator is called.
+
+    >>> recalibration_label("platt"), recalibration_label("isotonic")
+    ('Platt', 'isotonic')
+    """
+    return _RECALIBRATIONS.get(name, humanise(name))
+
+
 _LEVELS = {
     "ici": "checkpoint inhibitor",
     "pd1": "PD-1",
