@@ -76,4 +76,4 @@ def test_notes_name_models_as_readers_know_them(toy_run: RunFolder) -> None:
     )
     assert view.relabel("deforestation") == "deforestation"
     assert view.relabel(None) == ""
-    assert view.label("ridge+platt") == "Ridge logistic regression, recalibrated (platt)"
+    assert view.label("ridge+platt") == "Ridge logistic regression, recalibrated (Platt)"

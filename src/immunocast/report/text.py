@@ -27,10 +27,25 @@ METRIC_LABELS = {
     "calibration_intercept": "Calibration intercept",
     "calibration_slope": "Calibration slope",
     "net_benefit": "Net benefit",
+    "oe_ratio": "O:E",
+    "ici": "ICI",
+    "log_loss": "Log loss",
+    "c_harrell_os": "Harrell’s C",
+    "c_uno_os": "Uno’s C",
+    "td_auc_os": "AUC(t)",
+    "brier_os": "Brier(t)",
+    "ibs_os": "Integrated Brier",
+    "ipa_os": "IPA",
+    "c_harrell_pfs": "Harrell’s C",
+    "c_uno_pfs": "Uno’s C",
+    "td_auc_pfs": "AUC(t)",
+    "brier_pfs": "Brier(t)",
+    "ibs_pfs": "Integrated Brier",
+    "ipa_pfs": "IPA",
 }
 
 #: Decimals with which a metric is printed.
-DECIMALS = {"calibration_intercept": 2, "calibration_slope": 2}
+DECIMALS = {"calibration_intercept": 2, "calibration_slope": 2, "oe_ratio": 2, "oe_ratio_shrunken": 2}
 
 SYNTHETIC_BANNER = "SYNTHETIC DATA: no patient exists. Nothing here says anything about real patients."
 
@@ -51,6 +66,22 @@ def sentence(words: str) -> str:
     'Patients with an irAE'
     """
     return words[:1].upper() + words[1:]
+
+
+_RECALIBRATIONS = {
+    "platt": "Platt",
+    "intercept": "intercept only",
+    "intercept_site": "intercept of its site",
+}
+
+
+def recalibration_label(name: str) -> str:
+    """What a recalibrator is called.
+
+    >>> recalibration_label("platt"), recalibration_label("isotonic")
+    ('Platt', 'isotonic')
+    """
+    return _RECALIBRATIONS.get(name, humanise(name))
 
 
 _LEVELS = {

@@ -111,7 +111,7 @@ class RunView:
             return f"{act} {model.removeprefix('treat_')}"
         if model not in self.models and "+" in model:
             model, _, recalibration = model.partition("+")
-            return f"{self.label(model)}, recalibrated ({text.humanise(recalibration)})"
+            return f"{self.label(model)}, recalibrated ({text.recalibration_label(recalibration)})"
         entry = self.models.get(model, {})
         name = entry.get("label") or entry.get("spec", {}).get("label") or model
         return str(name).replace(">=", "≥")
@@ -190,7 +190,7 @@ class RunView:
         rows = []
         for model in self.order:
             for r in self._recalibrations.get(model, []):
-                suffix = "" if r == "none" else f", recalibrated ({text.humanise(r)})"
+                suffix = "" if r == "none" else f", recalibrated ({text.recalibration_label(r)})"
                 rows.append((model, r, self.label(model) + suffix))
         return rows
 

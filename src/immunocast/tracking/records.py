@@ -26,7 +26,7 @@ from immunocast.tracking.readable import readable_tables
 SYNTHETIC_BANNER = "**SYNTHETIC DATA: no patient exists. Nothing here says anything about real patients.**"
 
 #: Tables with a row a patient. They are left out where `log_patient_tables` is off.
-PATIENT_TABLES = ("cohort", "truth", "predictions", "shap")
+PATIENT_TABLES = ("cohort", "truth", "predictions", "stability", "shap")
 
 
 @dataclass(frozen=True)
