@@ -10,11 +10,11 @@ import numpy as np
 import pandas as pd
 from sklearn.base import clone
 
-from immunocast.cohort.outcomes import ENDPOINTS, Words, words_of
+from immunocast.cohort.outcomes import ENDPOINTS, Words, survival_of, words_of
 from immunocast.engines import Engine, SerialEngine
 from immunocast.errors import ConfigError
 from immunocast.features.preprocess import model_frame
-from immunocast.models.assays import assays_used
+from immunocast.models.assays import assays_used, inputs_used
 from immunocast.models.spec import ResponseModel
 from immunocast.validation.splits import Scheme, Split
 
@@ -87,12 +87,14 @@ def cross_predict(
         name: model_frame(cohort, model.spec.inputs, by_cohort=model.spec.by_cohort) for name, model in models.items()
     }
     _check_required(models, frames)
-    assays = {name: assays_used(frames[name], model.spec.inputs) for name, model in models.items()}
+    times = {m.spec.target: survival_of(cohort, m.spec.target) for m in models.values() if m.spec.target != "label"}
 
     def fit_and_predict(task: tuple[str, Split]) -> tuple[Any, np.ndarray]:
         name, split = task
         X = frames[name]
-        fitted = clone(models[name]).fit(X.iloc[split.train], y_array[split.train])
+        target = models[name].spec.target
+        extra = {} if target == "label" else {"survival": times[target].take(split.train)}
+        fitted = clone(models[name]).fit(X.iloc[split.train], y_array[split.train], **extra)
         p = fitted.predict_proba(X.iloc[split.test])[:, 1] if len(split.test) else np.array([])
         return fitted, p
 
@@ -118,7 +120,7 @@ def cross_predict(
                     "y_true": y_array[split.test],
                     "p_response": p,
                     "abstained": np.isnan(p),
-                    "assays": assays[name][split.test],
+                    "assays": assays_used(frames[name].iloc[split.test], inputs_used(fitted)),
                     "in_training": seen[name][split.test],
                 }
             )
