@@ -22,6 +22,8 @@ TRANSFORMS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 NUMERIC_KINDS = ("number", "integer", "binary")
 #: Column that `model_frame` adds for features that are standardised by cohort; never a feature itself.
 BY_COHORT = "cohort_id"
+#: Level of the column that tells where a feature is missing, e.g. "nlr=missing"; no category is called so.
+MISSING = "missing"
 #: A cohort with fewer training values of a feature takes the parameters of all cohorts together.
 MIN_COHORT_VALUES = 10
 _ALL = ""
@@ -84,7 +86,9 @@ class Preprocessor(TransformerMixin, BaseEstimator):
     Parameters
     ----------
     features : feature name -> {"transform": "none" | "log2" | "log2p1", "clip": [low, high],
-        "standardise": "none" | "cohort"}, all optional; {} or None for a category. "cohort" subtracts the mean of
+        "standardise": "none" | "cohort", "indicator": true | false}, all optional; {} or None for a category, or
+        {"indicator": true}, which adds a column that is 1 where the feature is missing, e.g. "nlr=missing", unless
+        fewer than `min_category_count` training patients lack it, or have it. "cohort" subtracts the mean of
         the patient's own cohort and divides by its standard deviation, both of the training fold and stored: a
         patient of a cohort that was not in training takes the mean and the within-cohort deviation of all
         training cohorts, and no patient's value ever depends on who is scored beside.
@@ -142,9 +146,15 @@ class Preprocessor(TransformerMixin, BaseEstimator):
         self.column_names_ = [
             *self.numeric_,
             *(f"{name}={level}" for name, levels in self.categories_.items() for level in levels),
+            *(f"{name}={MISSING}" for name in self.features if self._tells_missing(name, X[name])),
         ]
         self.source_ = [c.split("=", 1)[0] for c in self.column_names_]
         return self
+
+    def _tells_missing(self, name: str, values: pd.Series) -> bool:
+        missing = int(values.isna().sum())
+        rarer = min(missing, len(values) - missing)
+        return bool((self.features[name] or {}).get("indicator")) and rarer >= max(self.min_category_count, 1)
 
     def _shape(self, name: str, X: pd.DataFrame) -> np.ndarray:
         values = self._raw(name, X[name])
@@ -173,7 +183,7 @@ class Preprocessor(TransformerMixin, BaseEstimator):
             out[:, j] = (values - self.mean_[name]) / self.std_[name] if self.scale else values
         for j, column in enumerate(self.column_names_[len(self.numeric_) :], start=len(self.numeric_)):
             name, level = column.split("=", 1)
-            out[:, j] = X[name].to_numpy(dtype=object) == level
+            out[:, j] = X[name].isna() if level == MISSING else X[name].to_numpy(dtype=object) == level
         return pd.DataFrame(out, columns=self.column_names_, index=X.index)
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
@@ -256,13 +266,15 @@ def check_features(features: Mapping[str, Mapping[str, Any] | None]) -> None:
         if how is not None and not isinstance(how, Mapping):
             raise ConfigError(f"features.{name} is {how!r}; write {{transform: ..., clip: [low, high]}} or {{}}.")
         how = how or {}
-        unknown = set(how) - {"transform", "clip", "standardise"}
+        unknown = set(how) - {"transform", "clip", "standardise", "indicator"}
         if unknown:
             raise ConfigError(
-                f"features.{name}.{sorted(unknown)[0]}: unknown; known are transform, clip and standardise."
+                f"features.{name}.{sorted(unknown)[0]}: unknown; known are transform, clip, standardise and indicator."
             )
-        if how and column.kind == "category":
-            raise ConfigError(f"features.{name}: a category takes no {sorted(how)[0]}; write {{}}.")
+        if set(how) - {"indicator"} and column.kind == "category":
+            raise ConfigError(f"features.{name}: a category takes no {min(set(how) - {'indicator'})}; write {{}}.")
+        if not isinstance(how.get("indicator", False), bool):
+            raise ConfigError(f"features.{name}.indicator is {how['indicator']!r}; it must be true or false.")
         transform = how.get("transform") or "none"
         if transform not in TRANSFORMS:
             raise ConfigError(f"features.{name}.transform is {transform!r}; known: {', '.join(TRANSFORMS)}.")
