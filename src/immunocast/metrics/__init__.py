@@ -42,7 +42,12 @@ from immunocast.metrics._delong import (
 from immunocast.metrics._discrimination import auprc, auroc, mean_roc, roc_points
 from immunocast.metrics._resampling import blocks, bootstrap_p, percentile_interval, person_weights
 from immunocast.metrics._smooth import Smoother, ici
-from immunocast.metrics._utility import net_benefit, net_benefit_treat_all, net_benefit_treat_none
+from immunocast.metrics._utility import (
+    net_benefit,
+    net_benefit_curve_parts,
+    net_benefit_treat_all,
+    net_benefit_treat_none,
+)
 
 __all__ = [
     "LOGIT_EPS",
@@ -77,6 +82,7 @@ __all__ = [
     "logit",
     "mean_roc",
     "net_benefit",
+    "net_benefit_curve_parts",
     "net_benefit_treat_all",
     "net_benefit_treat_none",
     "oe_ratio",
