@@ -1,11 +1,12 @@
-"""Evaluate: metrics, comparisons and curves from the predictions alone. Writes those tables and model_checks."""
+"""Evaluate: metrics, comparisons, curves and decisions from the predictions. Writes those tables and model_checks."""
 
 from omegaconf import DictConfig
 
 from _stage import stage
 from immunocast.cohort.checks import apply_waivers, check_performance, raise_on_errors, to_checks_table
-from immunocast.config import build, frozen
+from immunocast.config import build, build_oriented, frozen, prices_of
 from immunocast.store.runfolder import RunFolder
+from immunocast.validation.decision_rules import marker_positives
 from immunocast.validation.evaluate import evaluate
 
 
@@ -22,10 +23,13 @@ def run(cfg: DictConfig, work: RunFolder) -> None:
         min_events=settings["min_events"],
         seed=cfg.seed,
         engine=build(cfg.engine, "engine"),
+        chosen_thresholds=work.table("thresholds") if work.has_table("thresholds") else None,
+        positives=marker_positives(build_oriented(cfg).models, work.table("cohort")),
+        prices=prices_of(cfg),
     )
     found = check_performance(result.metrics, about["provenance"]["synthetic"])
     checks = to_checks_table(apply_waivers(found, frozen_cfg["checks"]["waive"]))
-    for name in ("metrics", "comparisons", "curves"):
+    for name in ("metrics", "comparisons", "curves", "decisions"):
         work.write_table(name, getattr(result, name))
     work.write_table("model_checks", checks)
     work.write_meta(

@@ -25,6 +25,7 @@ from immunocast.overrides import expand_cohorts
 if TYPE_CHECKING:
     from immunocast.models.orientation import Oriented
     from immunocast.validation.fold import InnerSettings
+    from immunocast.validation.prices import Prices
 
 
 def conf_dir() -> Path:
@@ -61,6 +62,8 @@ class DecisionSettings:
     """Types and defaults of the section `decisions`."""
 
     rules: list[str] = field(default_factory=list)
+    #: checked by `prices_of`
+    prices: Any = None
 
 
 @dataclass
@@ -113,7 +116,8 @@ def check(cfg: DictConfig) -> None:
     endpoint_of(cfg)
     settings = cfg.evaluation
     names = list(cfg.models)
-    wrong = [m for m in (settings.headline_model, *settings.references) if m not in names]
+    # a reference may be a recalibrated model: loris_routed+platt
+    wrong = [m for m in (settings.headline_model, *settings.references) if m.split("+")[0] not in names]
     if wrong:
         raise ConfigError(
             f"evaluation names the model {wrong[0]!r}, which is not among models: {', '.join(names)}. "
@@ -125,6 +129,7 @@ def check(cfg: DictConfig) -> None:
         if cfg[section].n_resamples < 100:
             raise ConfigError(f"{section}.n_resamples is {cfg[section].n_resamples}; an interval needs 100 or more.")
     inner_settings(cfg)
+    prices_of(cfg)
 
 
 def endpoint_of(cfg: DictConfig) -> Endpoint:
@@ -248,6 +253,24 @@ def inner_settings(cfg: DictConfig) -> InnerSettings:
         seed=cfg.seed,
         min_events=cfg.evaluation.min_events,
     )
+
+
+def prices_of(cfg: DictConfig) -> Prices | None:
+    """The prices of treating and testing; None where they are switched off.
+
+    Raises
+    ------
+    ConfigError
+        For an unknown or missing key, and for a value that is no price.
+    """
+    from immunocast.validation.prices import Prices
+
+    node = cfg.decisions.prices
+    if node is None:
+        return None
+    if not OmegaConf.is_dict(node):
+        raise ConfigError(f"decisions.prices is {node!r}; give currency, treatment and test, or null.")
+    return Prices.from_settings(OmegaConf.to_container(node, resolve=True))  # type: ignore[arg-type]
 
 
 #: Sections and keys that say where things lie on this machine; they never enter a frozen configuration.

@@ -2,8 +2,9 @@
 
 Discrimination: `auroc`, `auprc`, `roc_points`, and DeLong's `delong_variance`, `delong_interval`,
 `delong_difference`. Accuracy: `brier`, `scaled_brier`. Calibration: `calibration_intercept`, `calibration_slope`,
-`calibration_bins`. Utility: `net_benefit`, `net_benefit_treat_all`, `net_benefit_treat_none`. Uncertainty:
-`bootstrap`, over `person_weights`. `METRICS` lists what evaluation computes; a new metric is one line there.
+`oe_ratio`, `ici`, `calibration_bins`, `Smoother`. Utility: `net_benefit`, `net_benefit_treat_all`,
+`net_benefit_treat_none`. Uncertainty: `bootstrap`, over `person_weights`. `METRICS` lists what evaluation computes; a
+new metric is one line there.
 """
 
 from immunocast.metrics._accuracy import brier, scaled_brier
@@ -13,6 +14,7 @@ from immunocast.metrics._calibration import (
     calibration_bins,
     calibration_intercept,
     calibration_slope,
+    oe_ratio,
     wilson_interval,
 )
 from immunocast.metrics._catalogue import (
@@ -39,7 +41,13 @@ from immunocast.metrics._delong import (
 )
 from immunocast.metrics._discrimination import auprc, auroc, mean_roc, roc_points
 from immunocast.metrics._resampling import blocks, bootstrap_p, percentile_interval, person_weights
-from immunocast.metrics._utility import net_benefit, net_benefit_treat_all, net_benefit_treat_none
+from immunocast.metrics._smooth import Smoother, ici
+from immunocast.metrics._utility import (
+    net_benefit,
+    net_benefit_curve_parts,
+    net_benefit_treat_all,
+    net_benefit_treat_none,
+)
 
 __all__ = [
     "LOGIT_EPS",
@@ -51,6 +59,7 @@ __all__ = [
     "Influence",
     "IntArray",
     "Metric",
+    "Smoother",
     "auprc",
     "auroc",
     "auroc_influence",
@@ -67,13 +76,16 @@ __all__ = [
     "delong_interval",
     "delong_variance",
     "get_metric",
+    "ici",
     "influence_difference",
     "influence_variance",
     "logit",
     "mean_roc",
     "net_benefit",
+    "net_benefit_curve_parts",
     "net_benefit_treat_all",
     "net_benefit_treat_none",
+    "oe_ratio",
     "percentile_interval",
     "person_weights",
     "quotient",
