@@ -21,6 +21,7 @@ from omegaconf.errors import OmegaConfBaseException
 from immunocast.cohort.outcomes import ENDPOINTS, Endpoint, make_endpoint
 from immunocast.errors import ConfigError, ImmunocastError
 from immunocast.overrides import expand_cohorts
+from immunocast.validation.subgroups import subgroup_names
 
 if TYPE_CHECKING:
     from immunocast.models.orientation import Oriented
@@ -45,6 +46,9 @@ class EvaluationSettings:
     thresholds: list[float] = field(default_factory=list)
     n_resamples: int = 2000
     min_events: int = 10
+    subgroups: list[str] = field(default_factory=list)
+    subgroup_models: list[str] = field(default_factory=list)
+    all_pairs: bool = True
 
 
 @dataclass
@@ -79,7 +83,13 @@ def check(cfg: DictConfig) -> None:
         for key in ("endpoint", *Settings.__dataclass_fields__):
             if key not in cfg:
                 raise ConfigError(f"The configuration lacks {key!r}.")
-        for key in ("evaluation.references", "evaluation.thresholds", "explain.by"):
+        for key in (
+            "evaluation.references",
+            "evaluation.thresholds",
+            "evaluation.subgroups",
+            "evaluation.subgroup_models",
+            "explain.by",
+        ):
             value = OmegaConf.select(cfg, key)
             if not OmegaConf.is_list(value):
                 raise ConfigError(f"{key} is {value!r}; it must be a list, e.g. {key}=[{value}].")
@@ -97,6 +107,12 @@ def check(cfg: DictConfig) -> None:
             f"evaluation names the model {wrong[0]!r}, which is not among models: {', '.join(names)}. "
             "Set evaluation.headline_model and evaluation.references."
         )
+    absent = [m for m in settings.subgroup_models if m.split("+")[0] not in names]
+    if absent:
+        raise ConfigError(
+            f"evaluation.subgroup_models names {absent[0]!r}, which is not among models: {', '.join(names)}."
+        )
+    subgroup_names(settings.subgroups)
     if any(not 0 < t < 1 for t in settings.thresholds):
         raise ConfigError("evaluation.thresholds are probabilities: each must lie between 0 and 1.")
     for section in ("evaluation", "explain"):

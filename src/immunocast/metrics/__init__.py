@@ -2,8 +2,8 @@
 
 Discrimination: `auroc`, `auprc`, `roc_points`, and DeLong's `delong_variance`, `delong_interval`,
 `delong_difference`. Accuracy: `brier`, `scaled_brier`. Calibration: `calibration_intercept`, `calibration_slope`,
-`calibration_bins`. Utility: `net_benefit`, `net_benefit_treat_all`, `net_benefit_treat_none`. Uncertainty:
-`bootstrap`, over `person_weights`. `METRICS` lists what evaluation computes; a new metric is one line there.
+`oe_ratio`, `calibration_bins`. Utility: `net_benefit`, `net_benefit_treat_all`, `net_benefit_treat_none`. Uncertainty:
+`bootstrap`, over `person_weights`. Over groups: `random_effects`, `shrink`. Many tests: `holm`, `corrected_t`. `METRICS` lists what evaluation computes; a new metric is one line there.
 """
 
 from immunocast.metrics._accuracy import brier, scaled_brier
@@ -13,6 +13,7 @@ from immunocast.metrics._calibration import (
     calibration_bins,
     calibration_intercept,
     calibration_slope,
+    oe_ratio,
     wilson_interval,
 )
 from immunocast.metrics._catalogue import (
@@ -38,6 +39,8 @@ from immunocast.metrics._delong import (
     stratified,
 )
 from immunocast.metrics._discrimination import auprc, auroc, mean_roc, roc_points
+from immunocast.metrics._meta import RandomEffects, hanley_mcneil_variance, random_effects, shrink
+from immunocast.metrics._multiplicity import corrected_t, holm
 from immunocast.metrics._resampling import blocks, bootstrap_p, percentile_interval, person_weights
 from immunocast.metrics._utility import net_benefit, net_benefit_treat_all, net_benefit_treat_none
 
@@ -49,6 +52,7 @@ __all__ = [
     "Estimate",
     "Influence",
     "Metric",
+    "RandomEffects",
     "auprc",
     "auroc",
     "auroc_influence",
@@ -60,10 +64,13 @@ __all__ = [
     "calibration_bins",
     "calibration_intercept",
     "calibration_slope",
+    "corrected_t",
     "delong_difference",
     "delong_interval",
     "delong_variance",
     "get_metric",
+    "hanley_mcneil_variance",
+    "holm",
     "influence_difference",
     "influence_variance",
     "logit",
@@ -71,13 +78,16 @@ __all__ = [
     "net_benefit",
     "net_benefit_treat_all",
     "net_benefit_treat_none",
+    "oe_ratio",
     "percentile_interval",
     "person_weights",
     "quotient",
+    "random_effects",
     "resampled_fits",
     "resampled_parts",
     "roc_points",
     "scaled_brier",
+    "shrink",
     "stratified",
     "wilson_interval",
 ]

@@ -14,6 +14,7 @@ from scipy.stats import norm
 
 from immunocast.metrics._arrays import FloatArray, IntArray, check_pair
 from immunocast.metrics._logistic import calibration_intercept_fit, calibration_slope_fit
+from immunocast.metrics._types import Parts
 
 
 def calibration_intercept(y_true: Any, p: Any) -> float:
@@ -60,6 +61,38 @@ def calibration_slope(y_true: Any, p: Any) -> float:
     """
     y, q = check_pair(y_true, p)
     return float(calibration_slope_fit(y, q)(np.ones((len(y), 1)))[0])
+
+
+def oe_ratio_parts(y: IntArray, p: FloatArray) -> Parts:
+    """Batched observed over expected events: the two sums, for each column of the weights."""
+
+    def parts(weights: FloatArray) -> tuple[FloatArray, FloatArray]:
+        return np.einsum("nb,n->b", weights, y.astype(float)), np.einsum("nb,n->b", weights, p)
+
+    return parts
+
+
+def oe_ratio(y_true: Any, p: Any) -> float:
+    """Observed over expected events: the sum of the outcomes over the sum of the predictions.
+
+    1 is ideal; below 1 fewer events came than were predicted. Intervals and summaries belong on the log scale.
+
+    Parameters
+    ----------
+    y_true : (n,) outcomes 0/1.
+    p : (n,) predicted probabilities.
+
+    Returns
+    -------
+    float; NaN where all predictions are 0.
+
+    Raises
+    ------
+    DataError
+        Where the arrays do not fit, or hold other values.
+    """
+    y, q = check_pair(y_true, p)
+    return float(y.sum() / q.sum()) if q.sum() > 0 else float("nan")
 
 
 @dataclass(frozen=True)
