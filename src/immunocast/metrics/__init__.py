@@ -2,8 +2,9 @@
 
 Discrimination: `auroc`, `auprc`, `roc_points`, and DeLong's `delong_variance`, `delong_interval`,
 `delong_difference`. Accuracy: `brier`, `scaled_brier`. Calibration: `calibration_intercept`, `calibration_slope`,
-`oe_ratio`, `calibration_bins`. Utility: `net_benefit`, `net_benefit_treat_all`, `net_benefit_treat_none`. Uncertainty:
-`bootstrap`, over `person_weights`. Over groups: `random_effects`, `shrink`. Many tests: `holm`, `corrected_t`. `METRICS` lists what evaluation computes; a new metric is one line there.
+`oe_ratio`, `calibration_bins`. Utility: `net_benefit`, `net_benefit_treat_all`, `net_benefit_treat_none`.
+Uncertainty: `bootstrap`, over `person_weights`. Over groups: `random_effects`, `shrink`. Many tests: `holm`,
+`corrected_t`. `METRICS` lists what evaluation computes; a new metric is one line there.
 """
 
 from immunocast.metrics._accuracy import brier, scaled_brier
@@ -39,7 +40,7 @@ from immunocast.metrics._delong import (
     stratified,
 )
 from immunocast.metrics._discrimination import auprc, auroc, mean_roc, roc_points
-from immunocast.metrics._meta import RandomEffects, hanley_mcneil_variance, random_effects, shrink
+from immunocast.metrics._meta import RandomEffects, hanley_mcneil_variance, random_effects, shrink, tau_weights
 from immunocast.metrics._multiplicity import corrected_t, holm
 from immunocast.metrics._resampling import blocks, bootstrap_p, percentile_interval, person_weights
 from immunocast.metrics._utility import net_benefit, net_benefit_treat_all, net_benefit_treat_none
@@ -89,5 +90,6 @@ __all__ = [
     "scaled_brier",
     "shrink",
     "stratified",
+    "tau_weights",
     "wilson_interval",
 ]

@@ -25,6 +25,11 @@ from immunocast.metrics._arrays import FloatArray
 #: Fewest groups with an estimate of tau^2, and with a prediction interval.
 LEAST_GROUPS, LEAST_FOR_PREDICTION = 2, 3
 
+#: Scale of the half-normal prior of tau that shrinkage averages over.
+PRIOR_SCALE = 0.5
+
+_GRID = 100
+
 _TOLERANCE, _MOST_STEPS = 1e-12, 1000
 
 
@@ -116,7 +121,7 @@ def dersimonian_laird(y: FloatArray, v: FloatArray) -> float:
     weights = np.linalg.inv(v)
     _, precision, residual = _fit(y, weights)
     q = residual @ weights @ residual
-    scale = np.trace(weights) - np.sum((weights @ weights)) / precision
+    scale = np.trace(weights) - np.sum(weights @ weights) / precision
     return float(max(0.0, (q - (len(y) - 1)) / scale))
 
 
@@ -131,20 +136,50 @@ def reml(y: FloatArray, v: FloatArray) -> float:
     return max(found, key=lambda tau2: _restricted_likelihood(y, v, tau2))
 
 
+def tau_weights(estimates: Any, covariance: Any) -> tuple[FloatArray, FloatArray]:
+    """What the data say of tau: a grid of values, and how much each counts (the weights sum to 1).
+
+    The weights are the restricted likelihood times a half-normal of scale 0.5, a weakly informative prior on the scale
+    of log odds (Rover 2021, Res Synth Methods 12:448). With few groups the best single value is often 0, which would
+    call all groups alike; averaging over the grid keeps what is not known of tau.
+
+    Parameters
+    ----------
+    estimates, covariance : as for `random_effects`.
+    """
+    y, v = _checked(estimates, covariance)
+    taus = (np.arange(_GRID) + 0.5) * (4 * PRIOR_SCALE / _GRID)
+    weights = np.linalg.inv(v + taus[:, None, None] ** 2 * np.eye(len(y)))
+    row = weights.sum(axis=1)
+    precision = row.sum(axis=1)
+    residual = y - ((row @ y) / precision)[:, None]
+    squares = np.einsum("ti,tij,tj->t", residual, weights, residual)
+    log = 0.5 * (np.linalg.slogdet(weights)[1] - np.log(precision) - squares) - 0.5 * (taus / PRIOR_SCALE) ** 2
+    likely = np.exp(log - log.max())
+    return taus, np.asarray(likely / likely.sum(), dtype=float)
+
+
 def shrink(
-    estimate: float, variance: float, mean: float, mean_variance: float, tau2: float, *, level: float = 0.95
+    estimate: float,
+    variance: float,
+    mean: float,
+    mean_variance: float,
+    taus: FloatArray,
+    weights: FloatArray,
+    *,
+    level: float = 0.95,
 ) -> tuple[float, float, float]:
     """Empirical-Bayes estimate of a group's true value (Morris 1983, JASA 78:47) and its interval.
 
-    With B = v / (v + tau^2) it is B mean + (1 - B) estimate: the less a group says, and the more alike the groups
-    are, the nearer to the mean. Its variance is (1 - B) v + B^2 Var(mean). tau^2 is taken as known, so that with few
-    groups the interval is somewhat too narrow.
+    With B = v / (v + tau^2), averaged over what is known of tau, it is B mean + (1 - B) estimate: the less a group
+    says, and the more alike the groups are, the nearer to the mean. Its variance is the mean of (1 - B) v, plus the
+    variance of B times the squared distance to the mean, plus B^2 Var(mean).
 
     Parameters
     ----------
     estimate, variance : of the group.
     mean, mean_variance : of the random-effects mean.
-    tau2 : variance between groups.
+    taus, weights : as `tau_weights` gives them.
     level : confidence level.
 
     Returns
@@ -153,12 +188,14 @@ def shrink(
 
     Examples
     --------
-    >>> shrink(1.0, 1.0, 0.0, 0.0, 1.0)[0]
+    >>> shrink(1.0, 1.0, 0.0, 0.0, np.array([1.0]), np.array([1.0]))[0]
     0.5
     """
-    toward = variance / (variance + tau2)
-    shrunken = toward * mean + (1 - toward) * estimate
-    error = np.sqrt((1 - toward) * variance + toward**2 * mean_variance)
+    toward = variance / (variance + taus**2)
+    share = float(toward @ weights)
+    spread = float((toward - share) ** 2 @ weights)
+    shrunken = share * mean + (1 - share) * estimate
+    error = np.sqrt((1 - share) * variance + spread * (estimate - mean) ** 2 + share**2 * mean_variance)
     half = float(norm.ppf((1 + level) / 2)) * error
     return float(shrunken), float(shrunken - half), float(shrunken + half)
 

@@ -13,7 +13,7 @@ from immunocast.metrics._delong import Difference
 
 
 def holm(p: Any) -> FloatArray:
-    """p corrected by Holm's step-down method (Holm 1979, Scand J Stat 6:65); NaN stay and do not count.
+    """Correct p by Holm's step-down method (Holm 1979, Scand J Stat 6:65); NaN stay and do not count.
 
     It holds the probability of any false finding at the level, whatever the dependence between the tests.
 
@@ -58,8 +58,7 @@ def corrected_t(first: Any, second: Any, test_share: Any, *, level: float = 0.95
     ratio = float(np.mean(np.asarray(test_share, dtype=float)))
     error = float(np.sqrt((1 / len(a) + ratio) * difference.var(ddof=1)))
     half = float(t.ppf((1 + level) / 2, len(a) - 1)) * error
+    p = 1.0 if abs(mean) < 1e-12 else float("nan")
     if error > 1e-12:
         p = float(2 * t.sf(abs(mean) / error, len(a) - 1))
-    else:
-        p = 1.0 if abs(mean) < 1e-12 else float("nan")
     return Difference(float(a.mean()), float(b.mean()), mean, mean - half, mean + half, p)

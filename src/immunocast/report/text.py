@@ -22,7 +22,10 @@ METRIC_LABELS = {
     "scaled_brier": "Scaled Brier score",
     "calibration_intercept": "Calibration intercept",
     "calibration_slope": "Calibration slope",
+    "oe_ratio": "Observed / expected",
     "net_benefit": "Net benefit",
+    "auroc_by_fold": "AUROC, mean over folds",
+    "brier_by_fold": "Brier score, mean over folds",
 }
 
 #: Decimals with which a metric is printed.

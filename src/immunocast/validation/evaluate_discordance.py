@@ -174,8 +174,8 @@ def _proportion(panel: Panel, used: np.ndarray, hits: np.ndarray, settings: Sett
         return {"note": join_notes(TOO_SMALL, note)}
     n, k = int(used.sum()), int(np.sum(hits & used))
     if len(np.unique(panel.person[used])) == n:
-        low, high = wilson_interval(k, n)
-        return {"estimate": k / n, "ci_low": float(low), "ci_high": float(high), "ci_method": "wilson", "note": note}
+        ends = [float(end) for end in wilson_interval(k, n)]
+        return {"estimate": k / n, "ci_low": ends[0], "ci_high": ends[1], "ci_method": "wilson", "note": note}
     weights = panel.counts[used].astype(np.int64)
     drawn = weights.sum(axis=0)
     values = np.full(len(drawn), np.nan)

@@ -9,7 +9,6 @@ import numpy as np
 from immunocast.metrics import METRICS, Difference, Influence, auroc, brier, corrected_t, influence_difference
 from immunocast.validation.evaluate_comparisons import common_row, why_left_out
 from immunocast.validation.evaluate_estimates import (
-    LEAST_FOR_RANKS,
     TOO_SMALL,
     cohort_masks,
     combined_influence,

@@ -21,6 +21,7 @@ from immunocast.metrics import (
     percentile_interval,
     quotient,
     shrink,
+    tau_weights,
 )
 from immunocast.validation.evaluate_estimates import (
     LEAST_FOR_RANKS,
@@ -35,6 +36,7 @@ from immunocast.validation.evaluate_heterogeneity import (
     Level,
     auroc_level,
     heterogeneity_row,
+    levels_covariance,
     resampled_level,
     scale_of,
 )
@@ -113,7 +115,7 @@ class _Sums:
     def __init__(self, panel: Panel, scores: Scores, groups: list[Grouping], settings: Settings):
         fair = scores.fair
         p = np.where(fair, scores.p.mean(axis=0), 0.0)
-        gains = {}
+        gains: dict[tuple[str, float | None], np.ndarray] = {}
         for t in settings.thresholds:
             treated = np.mean(scores.p >= t, axis=0)
             gains["net_benefit", t] = treated * np.where(panel.y == 1, 1.0, -t / (1 - t))
@@ -239,7 +241,7 @@ def _auroc_rows(panel: Panel, scores: Scores, group: Grouping, settings: Setting
                 _Small(float(logit(np.clip(found.auroc, half, 1 - half))), _auroc_variance(panel, masks)),
             )
     test, summary = heterogeneity_row(panel, scores, "auroc", None, group.name, large, left_out)
-    return rows + _shrunken(panel, scores, "auroc", group, own, summary), test
+    return rows + _shrunken(panel, scores, "auroc", group, own, large, summary), test
 
 
 def _auroc_variance(panel: Panel, masks: list[np.ndarray]) -> Any:
@@ -299,7 +301,7 @@ def _ratio_rows(
     if metric != "oe_ratio":
         moves = "moves with the rate of events, which differs between levels"
         return rows, test | {"note": join_notes(test["note"], moves)}
-    return rows + _shrunken(panel, scores, metric, group, own, summary), test
+    return rows + _shrunken(panel, scores, metric, group, own, large, summary), test
 
 
 def _oe_variance(scores: Scores, used: np.ndarray) -> Any:
@@ -318,22 +320,22 @@ def _shrunken(
     metric: str,
     group: Grouping,
     own: dict[str, tuple[np.ndarray, _Small | None]],
+    large: list[Level],
     summary: RandomEffects | None,
 ) -> Rows:
     """A row for every level: its empirical-Bayes estimate, drawn to the random-effects mean."""
     back = scale_of(metric).back
     rows: Rows = []
+    taus = tau_weights([level.value for level in large], levels_covariance(panel, large)[0]) if summary else None
     for k, level in enumerate(group.levels):
         used, small = own[level]
         row = _head(panel, scores, f"{metric}_shrunken", None, group.name, level, used, group.codes == k)
-        if summary is None:
+        if summary is None or taus is None:
             row["note"] = "no mean to draw it to: under two levels are large enough"
         elif small is None:
             row["note"] = f"under {LEAST_FOR_RANKS} events or non-events"
         else:
-            found = shrink(
-                small.value, small.variance(summary.estimate), summary.estimate, summary.variance, summary.tau2
-            )
+            found = shrink(small.value, small.variance(summary.estimate), summary.estimate, summary.variance, *taus)
             shown = [float(back(value)) for value in found]
             row |= dict(zip(("estimate", "ci_low", "ci_high"), shown, strict=True))
             row |= {"ci_method": "empirical_bayes", "note": f"drawn to the mean {float(back(summary.estimate)):.3f}"}

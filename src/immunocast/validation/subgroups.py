@@ -29,7 +29,7 @@ DEFAULT_SUBGROUPS = (
 )
 
 #: Lower ends of the age bands: under 50, 50 to 64, 65 to 74, 75 and older.
-AGE_BANDS = ((0.0, "< 50"), (50.0, "50-64"), (65.0, "65-74"), (75.0, ">= 75"))
+AGE_BANDS = ((0.0, "under 50"), (50.0, "50-64"), (65.0, "65-74"), (75.0, "75 and older"))
 
 _BLOCKS = {"pdl1_measured": "pdl1", "blood_measured": "blood", "expression_measured": "rna", "dna_measured": "dna"}
 
@@ -88,7 +88,7 @@ def subgroup_frame(cohort: pd.DataFrame, names: Sequence[str] = DEFAULT_SUBGROUP
     --------
     >>> cohort = pd.DataFrame({"patient_id": ["a", "b"], "age_years": [49.9, 75], "sex": ["male", None]})
     >>> subgroup_frame(cohort, ["age_band", "sex"]).to_dict("list")
-    {'age_band': ['< 50', '>= 75'], 'sex': ['male', 'unknown']}
+    {'age_band': ['under 50', '75 and older'], 'sex': ['male', 'unknown']}
     """
     frame = {name: _levels(cohort, name) for name in subgroup_names(names)}
     return pd.DataFrame(frame, index=pd.Index(cohort["patient_id"], name="patient_id"), dtype=str)
