@@ -148,7 +148,7 @@ def tau_weights(estimates: Any, covariance: Any) -> tuple[FloatArray, FloatArray
     estimates, covariance : as for `random_effects`.
     """
     y, v = _checked(estimates, covariance)
-    taus = (np.arange(_GRID) + 0.5) * (4 * PRIOR_SCALE / _GRID)
+    taus: FloatArray = (np.arange(_GRID, dtype=np.float64) + 0.5) * (4 * PRIOR_SCALE / _GRID)
     weights = np.linalg.inv(v + taus[:, None, None] ** 2 * np.eye(len(y)))
     row = weights.sum(axis=1)
     precision = row.sum(axis=1)
