@@ -1,4 +1,4 @@
-"""Evaluate: metrics, comparisons, curves and decisions from the predictions. Writes those tables and model_checks."""
+"""Evaluate: every table of results, from predictions, thresholds and the cohort. No response model is fitted."""
 
 from omegaconf import DictConfig
 
@@ -14,10 +14,14 @@ def run(cfg: DictConfig, work: RunFolder) -> None:
     frozen_cfg = frozen(cfg)
     settings, about = frozen_cfg["evaluation"], work.manifest()
     # models that say nothing about this endpoint were left out before training
-    references = [name for name in settings["references"] if name.split("+")[0] not in about.get("left_out_models", {})]
+    left_out = about.get("left_out_models", {})
+    references = [name for name in settings["references"] if name.split("+")[0] not in left_out]
+    headline = settings["headline_model"]
+    looked_at = [name for name in settings["subgroup_models"] if name.split("+")[0] not in left_out]
     result = evaluate(
         work.table("predictions"),
-        references=references,
+        # each model against the published one and against the one that speaks for the run
+        references=list(dict.fromkeys([*references, headline])),
         thresholds=settings["thresholds"],
         n_resamples=settings["n_resamples"],
         min_events=settings["min_events"],
@@ -26,10 +30,15 @@ def run(cfg: DictConfig, work: RunFolder) -> None:
         chosen_thresholds=work.table("thresholds") if work.has_table("thresholds") else None,
         positives=marker_positives(build_oriented(cfg).models, work.table("cohort")),
         prices=prices_of(cfg),
+        cohort=work.table("cohort"),
+        subgroups=settings["subgroups"],
+        subgroup_models=looked_at or list(dict.fromkeys([headline, *references])),
+        all_pairs=settings["all_pairs"],
+        endpoint_settings=about.get("endpoint_settings"),
     )
     found = check_performance(result.metrics, about["provenance"]["synthetic"])
     checks = to_checks_table(apply_waivers(found, frozen_cfg["checks"]["waive"]))
-    for name in ("metrics", "comparisons", "curves", "decisions"):
+    for name in ("metrics", "comparisons", "curves", "decisions", "heterogeneity"):
         work.write_table(name, getattr(result, name))
     work.write_table("model_checks", checks)
     work.write_meta(
@@ -39,6 +48,7 @@ def run(cfg: DictConfig, work: RunFolder) -> None:
         thresholds=settings["thresholds"],
         n_resamples=settings["n_resamples"],
         min_events=settings["min_events"],
+        evaluation_notes=list(result.notes),
     )
     raise_on_errors(checks)
 

@@ -21,6 +21,7 @@ from omegaconf.errors import OmegaConfBaseException
 from immunocast.cohort.outcomes import ENDPOINTS, Endpoint, make_endpoint
 from immunocast.errors import ConfigError, ImmunocastError
 from immunocast.overrides import expand_cohorts
+from immunocast.validation.subgroups import subgroup_names
 
 if TYPE_CHECKING:
     from immunocast.models.orientation import Oriented
@@ -47,6 +48,9 @@ class EvaluationSettings:
     thresholds: list[float] = field(default_factory=list)
     n_resamples: int = 2000
     min_events: int = 10
+    subgroups: list[str] = field(default_factory=list)
+    subgroup_models: list[str] = field(default_factory=list)
+    all_pairs: bool = True
 
 
 @dataclass
@@ -85,8 +89,16 @@ class Settings:
     decisions: DecisionSettings = field(default_factory=DecisionSettings)
 
 
-#: Further settings that are lists.
-_LISTS = ("recalibration.methods", "decisions.rules")
+#: Settings that are lists.
+_LISTS = (
+    "evaluation.references",
+    "evaluation.thresholds",
+    "evaluation.subgroups",
+    "evaluation.subgroup_models",
+    "explain.by",
+    "recalibration.methods",
+    "decisions.rules",
+)
 
 
 def check(cfg: DictConfig) -> None:
@@ -104,7 +116,7 @@ def check(cfg: DictConfig) -> None:
         for key in ("endpoint", *Settings.__dataclass_fields__):
             if key not in cfg:
                 raise ConfigError(f"The configuration lacks {key!r}.")
-        for key in ("evaluation.references", "evaluation.thresholds", "explain.by", *_LISTS):
+        for key in _LISTS:
             value = OmegaConf.select(cfg, key)
             if not OmegaConf.is_list(value):
                 raise ConfigError(f"{key} is {value!r}; it must be a list, e.g. {key}=[{value}].")
@@ -123,6 +135,12 @@ def check(cfg: DictConfig) -> None:
             f"evaluation names the model {wrong[0]!r}, which is not among models: {', '.join(names)}. "
             "Set evaluation.headline_model and evaluation.references."
         )
+    absent = [m for m in settings.subgroup_models if m.split("+")[0] not in names]
+    if absent:
+        raise ConfigError(
+            f"evaluation.subgroup_models names {absent[0]!r}, which is not among models: {', '.join(names)}."
+        )
+    subgroup_names(settings.subgroups)
     if any(not 0 < t < 1 for t in settings.thresholds):
         raise ConfigError("evaluation.thresholds are probabilities: each must lie between 0 and 1.")
     for section in ("evaluation", "explain"):

@@ -69,14 +69,16 @@ def evaluation(predictions):
 
 
 def test_tables_conform_and_cover_every_model_cohort_and_metric(evaluation):
-    for name in ("metrics", "comparisons", "curves"):
+    for name in ("metrics", "comparisons", "curves", "heterogeneity"):
         table = getattr(evaluation, name)
         pd.testing.assert_frame_equal(conform(name, table), table)
         assert not table.empty
-    # 6 metrics without a threshold and net benefit at 3, in 3 cohorts and combined; pooled AUROC on top
-    assert len(evaluation.metrics) == 3 * (9 * 4 + 1)
+    # 7 metrics without a threshold and net benefit at 3, in 3 cohorts and combined; pooled AUROC on top
+    assert len(evaluation.metrics) == 3 * (10 * 4 + 1)
     # auroc, auprc, brier, scaled Brier, net benefit at 3; two models against the reference
     assert len(evaluation.comparisons) == 2 * 7 * 4
+    # auroc, brier, intercept, slope, O/E and net benefit at 3, over cohorts
+    assert len(evaluation.heterogeneity) == 3 * 8
     assert evaluation.notes == ()
     assert evaluation.metrics["estimate"].notna().all()
     shown = evaluation.metrics

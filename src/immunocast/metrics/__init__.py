@@ -3,8 +3,9 @@
 Discrimination: `auroc`, `auprc`, `roc_points`, and DeLong's `delong_variance`, `delong_interval`,
 `delong_difference`. Accuracy: `brier`, `scaled_brier`. Calibration: `calibration_intercept`, `calibration_slope`,
 `oe_ratio`, `ici`, `calibration_bins`, `Smoother`. Utility: `net_benefit`, `net_benefit_treat_all`,
-`net_benefit_treat_none`. Uncertainty: `bootstrap`, over `person_weights`. `METRICS` lists what evaluation computes; a
-new metric is one line there.
+`net_benefit_treat_none`.
+Uncertainty: `bootstrap`, over `person_weights`. Over groups: `random_effects`, `shrink`. Many tests: `holm`,
+`corrected_t`. `METRICS` lists what evaluation computes; a new metric is one line there.
 """
 
 from immunocast.metrics._accuracy import brier, scaled_brier
@@ -40,6 +41,8 @@ from immunocast.metrics._delong import (
     stratified,
 )
 from immunocast.metrics._discrimination import auprc, auroc, mean_roc, roc_points
+from immunocast.metrics._meta import RandomEffects, hanley_mcneil_variance, random_effects, shrink, tau_weights
+from immunocast.metrics._multiplicity import corrected_t, holm
 from immunocast.metrics._resampling import blocks, bootstrap_p, percentile_interval, person_weights
 from immunocast.metrics._smooth import Smoother, ici
 from immunocast.metrics._utility import (
@@ -59,6 +62,7 @@ __all__ = [
     "Influence",
     "IntArray",
     "Metric",
+    "RandomEffects",
     "Smoother",
     "auprc",
     "auroc",
@@ -72,10 +76,13 @@ __all__ = [
     "calibration_bins",
     "calibration_intercept",
     "calibration_slope",
+    "corrected_t",
     "delong_difference",
     "delong_interval",
     "delong_variance",
     "get_metric",
+    "hanley_mcneil_variance",
+    "holm",
     "ici",
     "influence_difference",
     "influence_variance",
@@ -89,10 +96,13 @@ __all__ = [
     "percentile_interval",
     "person_weights",
     "quotient",
+    "random_effects",
     "resampled_fits",
     "resampled_parts",
     "roc_points",
     "scaled_brier",
+    "shrink",
     "stratified",
+    "tau_weights",
     "wilson_interval",
 ]

@@ -42,6 +42,8 @@ METRIC_LABELS = {
     "brier_pfs": "Brier(t)",
     "ibs_pfs": "Integrated Brier",
     "ipa_pfs": "IPA",
+    "auroc_by_fold": "AUROC, mean over folds",
+    "brier_by_fold": "Brier score, mean over folds",
 }
 
 #: Decimals with which a metric is printed.

@@ -241,6 +241,7 @@ class RunView:
         if frame.empty:
             return None
         keep = (frame["metric"] == metric) & (frame["model"] == model) & (frame["reference_model"] == self.reference)
+        keep &= frame["subgroup"] == "all"
         return _first(frame[keep], cohort_id)
 
     def curve_points(self, curve: str) -> dict[str, pd.DataFrame]:

@@ -148,7 +148,9 @@ METRICS = _table(
         "metric": (
             _TEXT,
             False,
-            "auroc, auprc, brier, scaled_brier, calibration_intercept, calibration_slope, net_benefit",
+            "auroc, auprc, brier, scaled_brier, calibration_intercept, calibration_slope, oe_ratio, net_benefit; in "
+            "subgroups also auroc_shrunken, oe_ratio_shrunken; in discordance strata share_discordant, rate_above, "
+            "rate_below",
         ),
         "model": (_TEXT, False, "name of the model"),
         "recalibration": (_TEXT, False, "recalibrator, 'none' for the model's own output"),
@@ -164,7 +166,7 @@ METRICS = _table(
         "threshold_or_horizon": (
             _FLOAT,
             True,
-            "probability threshold of a net benefit, horizon in months of a survival metric; null elsewhere",
+            "probability threshold of a net benefit or rate, horizon in months of a survival metric; null elsewhere",
         ),
         "n": (_INT, False, "patients used"),
         "n_events": (_INT, False, "patients with the event among them"),
@@ -191,12 +193,18 @@ COMPARISONS = _table(
     "comparisons",
     "a model against a reference on the same patients",
     {
-        "metric": (_TEXT, False, "metric compared"),
+        "metric": (
+            _TEXT,
+            False,
+            "metric compared; 'auroc_by_fold', 'brier_by_fold': mean over the folds, see ci_method",
+        ),
         "model": (_TEXT, False, "model"),
         "reference_model": (_TEXT, False, "what it is compared with"),
         "scheme": (_TEXT, False, "validation scheme"),
         "endpoint": (_TEXT, False, "endpoint"),
         "cohort_id": (_TEXT, False, "a cohort, or 'combined'"),
+        "subgroup": (_TEXT, False, "'discordance' inside a discordance stratum, 'all' for everybody"),
+        "level": (_TEXT, False, "the stratum, 'all' for everybody"),
         "threshold_or_horizon": (_FLOAT, True, "probability threshold of a net benefit; null elsewhere"),
         "n_common": (_INT, False, "patients with a fair prediction from both"),
         "n_events": (_INT, False, "patients with the event among them"),
@@ -212,7 +220,16 @@ COMPARISONS = _table(
         "ci_method": (_TEXT, False, "delong, bootstrap, corrected_t or none"),
         "note": (_TEXT, False, "cohorts left out and why, or 'too small'"),
     },
-    sort_by=("metric", "model", "reference_model", "cohort_id", "threshold_or_horizon"),
+    sort_by=(
+        "metric",
+        "model",
+        "reference_model",
+        "scheme",
+        "cohort_id",
+        "subgroup",
+        "level",
+        "threshold_or_horizon",
+    ),
 )
 
 CURVES = _table(
@@ -256,6 +273,7 @@ HETEROGENEITY = _table(
         "metric": (_TEXT, False, "metric"),
         **_MODEL,
         "grouping": (_TEXT, False, "cohort_id, or a subgroup variable such as tumor_type"),
+        "threshold_or_horizon": (_FLOAT, True, "probability threshold of a net benefit; null elsewhere"),
         "n_levels": (_INT, False, "levels that are large enough to enter"),
         "n": (_INT, False, "patients in them"),
         "n_events": (_INT, False, "patients with the event among them"),
@@ -271,7 +289,7 @@ HETEROGENEITY = _table(
         "family": (_TEXT, False, "which tests p_adjusted is corrected over and how"),
         "note": (_TEXT, False, "scale and method; levels left out and why"),
     },
-    sort_by=("metric", "model", "recalibration", "scheme", "grouping"),
+    sort_by=("metric", "model", "recalibration", "scheme", "grouping", "threshold_or_horizon"),
 )
 
 THRESHOLDS = _table(

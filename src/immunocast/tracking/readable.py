@@ -66,6 +66,7 @@ def _comparisons(frame: pd.DataFrame) -> pd.DataFrame:
             "metric": _with_threshold(frame),
             "comparison": frame["model"] + " minus " + frame["reference_model"],
             "cohort": frame["cohort_id"],
+            "patients": (frame["subgroup"] + ": " + frame["level"]).where(frame["subgroup"] != "all", "all"),
             "difference (95 % CI)": _interval(frame, "difference", sign=True),
             "p": _p(frame["p"]),
             "p, corrected": _p(frame["p_adjusted"]),

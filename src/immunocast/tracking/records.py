@@ -381,11 +381,14 @@ def _differences(run: RunFolder, model: str, *, cohorts: bool) -> Iterator[Metri
         return
     rows = run.table("comparisons").query("model == @model")
     if not cohorts:
-        rows = rows[rows["cohort_id"] == "combined"]
+        against = rows["reference_model"] == run.manifest().get("reference_model")
+        rows = rows[(rows["cohort_id"] == "combined") & (rows["subgroup"] == "all") & against]
     for row in rows.itertuples():
         key = metric_key(
             f"{row.metric}_minus_{row.reference_model}",
             cohort_id=str(row.cohort_id),
+            subgroup=str(row.subgroup),
+            level=str(row.level),
             threshold=float(row.threshold_or_horizon),  # type: ignore[arg-type]
         )
         yield from _numbers(key, row, "difference")

@@ -118,7 +118,7 @@ def _chosen(scores: Scores, name: str, part: pd.DataFrame) -> DecisionRule:
     thresholds = np.full(scores.p.shape, np.nan)
     for repeat, codes in enumerate(scores.fold):
         for code in np.unique(codes[codes >= 0]):
-            thresholds[repeat, codes == code] = by_fold.get((repeat, scores.folds[code]), np.nan)
+            thresholds[repeat, codes == code] = by_fold.get((repeat, scores.fold_names[code]), np.nan)
     return _at(scores, name, thresholds)
 
 

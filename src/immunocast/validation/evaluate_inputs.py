@@ -59,9 +59,9 @@ class Scores:
     p : (r, n) predictions of r repeats, NaN where the status is not FAIR.
     fold : (r, n) code of the fold whose fit made the prediction; probabilities of different fits are ranked
         against each other only where there is no other way.
+    fold_names, repeats : names behind the codes of `fold`, and the repeats behind its rows.
     status : (n,) FAIR, ABSTAINED, IN_TRAINING or ABSENT. A patient is FAIR where every repeat of the model holds a
         prediction by a fit that has not seen the person.
-    folds : names of the folds, by code.
     assays : (n,) assays that the prediction rested on (`models.assays`), "" for none.
     """
 
@@ -70,8 +70,9 @@ class Scores:
     p: np.ndarray
     fold: np.ndarray
     status: np.ndarray
-    folds: tuple[str, ...]
     assays: np.ndarray
+    fold_names: tuple[str, ...]
+    repeats: tuple[int, ...]
 
     @property
     def label(self) -> str:
@@ -92,7 +93,7 @@ class Panel:
     ----------
     scheme, endpoint : as in the predictions.
     cohorts : names, sorted.
-    patient : (n,) patient ids, sorted.
+    patient : (n,) ids, sorted.
     cohort : (n,) index into `cohorts`.
     y : (n,) outcomes.
     person : (n,) person ids.
@@ -161,7 +162,7 @@ def _scores(part: pd.DataFrame, model: str, recalibration: str, index: pd.Index)
     p = np.full((len(repeats), len(index)), np.nan)
     p[repeat, row] = part["p_response"].to_numpy(dtype=float)
     fold = np.full(p.shape, -1)
-    fold[repeat, row], folds = pd.factorize(part["fold"], sort=True)
+    fold[repeat, row], names = pd.factorize(part["fold"], sort=True)
     assays = np.full(len(index), "", dtype=object)
     assays[row] = part["assays"].to_numpy(dtype=str)
     n_rows = np.bincount(row, minlength=len(index))
@@ -171,7 +172,8 @@ def _scores(part: pd.DataFrame, model: str, recalibration: str, index: pd.Index)
     status[abstained] = ABSTAINED
     status[trained] = IN_TRAINING
     p[:, status != FAIR] = np.nan
-    return Scores(model, recalibration, p, fold, status, tuple(map(str, folds)), assays)
+    fold_names, numbers = tuple(str(name) for name in names), tuple(int(r) for r in repeats)
+    return Scores(model, recalibration, p, fold, status, assays, fold_names, numbers)
 
 
 def _checked(predictions: pd.DataFrame) -> pd.DataFrame:
