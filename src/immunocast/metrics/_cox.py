@@ -15,8 +15,11 @@ from immunocast.errors import DataError, Problem
 from immunocast.metrics._arrays import FloatArray
 from immunocast.metrics._survival_arrays import BoolArray, check_survival
 
-#: A log hazard ratio a standard deviation of its covariate that is larger than this is taken for infinite.
-_LARGEST = 15.0
+#: Log hazards that differ more than this between two patients are taken for infinitely different.
+_LARGEST = 40.0
+
+#: Most by which one step may change the difference of two patients' log hazards.
+_LARGEST_STEP = 10.0
 
 
 @dataclass(frozen=True)
@@ -74,6 +77,7 @@ def cox(time: Any, event: Any, X: Any, *, strata: Any = None) -> CoxFit | None:
             step = np.linalg.solve(information, gradient)
         except np.linalg.LinAlgError:
             return None
+        step = step * min(1.0, _LARGEST_STEP / max(float(np.ptp(x @ step)), 1e-300))
         for _ in range(30):  # halve until the likelihood rises
             tried = _sum(parts, beta + step)
             if tried[0] >= value - 1e-12 * abs(value):
@@ -81,7 +85,7 @@ def cox(time: Any, event: Any, X: Any, *, strata: Any = None) -> CoxFit | None:
             step = step / 2
         beta = beta + step
         value, gradient, information = tried
-        if np.abs(beta).max() > _LARGEST:
+        if np.ptp(x @ beta) > _LARGEST:
             return None
         if np.abs(step).max() < 1e-10:
             if np.linalg.cond(information) > 1e12:
