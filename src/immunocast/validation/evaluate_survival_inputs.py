@@ -142,20 +142,27 @@ def outcome_of(
     ids = cohort["cohort_id"].to_numpy(dtype=str)
     predicted = np.zeros(len(cohort), dtype=bool)
     predicted[row] = True
-    notes, usable = [], np.zeros(len(cohort), dtype=bool)
-    complete = ~np.isnan(months) & ~np.isnan(event)
+    complete = of_arms & ~np.isnan(months) & ~np.isnan(event)
+    notes, inside = [], {}
     for cohort_id in panel.cohorts:
         here = (ids == cohort_id) & of_arms
         if not (here & complete).any():
             notes.append(f"{name}: {cohort_id} has no {name}_months with {name}_event")
-            continue
-        one_sided = known_for_events_only(months[here], event[here])
-        if one_sided in ("all", "half"):
+        elif known_for_events_only(months[here], event[here]) in ("all", "half"):
             who = "the deceased" if name == "os" else "patients with the event"
             notes.append(f"{name}: {cohort_id} is left out, its times are known for {who} only or mostly")
-            continue
-        lost = int((here & complete & ~predicted).sum())
-        if known_for_events_only(np.where(predicted, months, np.nan)[here & complete], event[here & complete]):
+        else:
+            inside[cohort_id] = here & complete
+    seen = np.where(predicted, months, np.nan)
+    selected = [c for c, rows in inside.items() if known_for_events_only(seen[rows], event[rows])]
+    rest = np.any([rows for c, rows in inside.items() if c not in selected] or [np.zeros(len(cohort), bool)], axis=0)
+    if known_for_events_only(seen[rest], event[rest]):  # what single cohorts are too small to show
+        selected = list(inside)
+    usable = np.zeros(len(cohort), dtype=bool)
+    for cohort_id, rows in inside.items():
+        lost = int((rows & ~predicted).sum())
+        unknown = int(((ids == cohort_id) & of_arms & predicted & ~complete).sum())
+        if cohort_id in selected:
             notes.append(
                 f"{name}: {cohort_id} is left out. {lost} patients have no prediction, censored ones more often: their "
                 f"label of the endpoint {panel.endpoint} needed longer follow-up, and survival of the others would "
@@ -164,10 +171,9 @@ def outcome_of(
             continue
         if lost:
             notes.append(f"{name}: {lost} patients of {cohort_id} with known times have no prediction and do not count")
-        unknown = int((here & predicted & ~complete).sum())
         if unknown:
             notes.append(f"{name}: {unknown} predicted patients of {cohort_id} have no known time and event")
-        usable |= here & complete & predicted
+        usable |= rows & predicted
     known, time, dead = usable[row], np.nan_to_num(months)[row], event[row] == 1
     landmark = ""
     if settings.landmark_days is not None:
