@@ -425,11 +425,22 @@ def test_labels_that_needed_follow_up_select_patients_and_are_refused(data):
     early = cohort.loc[(cohort.os_event == 0) & (cohort.os_months < 12), "patient_id"]
     found = run(predictions[~predictions.patient_id.isin(early)], cohort)
     assert found.metrics.empty
-    assert all("needed longer follow-up" in note for note in found.notes)
+    assert len(found.notes) == 1
+    assert "needed longer follow-up" in found.notes[0]
+    here = predictions.patient_id.isin(early) & (predictions.cohort_id == "a")
+    found = run(predictions[~here], cohort)
+    assert set(found.metrics.cohort_id) == {"b", "c", "combined"}, "only one cohort lacks them"
     # chance alone is no selection
     found = run(predictions[~predictions.patient_id.isin(cohort.patient_id.iloc[::9])], cohort)
     assert not found.metrics.empty
     assert all("have no prediction and do not count" in note for note in found.notes)
+
+
+def test_an_unsettled_direction_is_told():
+    predictions, cohort = fabricate(harm=True)
+    cohort = cohort.assign(irae=1 - cohort.responder)
+    found = run(predictions.assign(endpoint="irae"), cohort, endpoint="irae")
+    assert any("below .5 means that it goes with longer life" in note for note in found.notes)
 
 
 def test_control_patients_are_nobodys_loss(data):

@@ -89,6 +89,11 @@ def evaluate_survival(
     sign = 1 if meant.words.harm else -1
     found: dict[str, Rows] = {"metrics": [], "comparisons": [], "curves": [], "risk_groups": []}
     notes: list[str] = []
+    if settings.outcomes and meant.markers == "unknown":
+        notes.append(
+            f"whether a high probability of {meant.name} goes with shorter life is not settled: concordance below .5 "
+            "means that it goes with longer life"
+        )
     if settings.outcomes:
         labels = meant.label(cohort)
         of_arms = (labels.of_arms if labels.of_arms is not None else labels.y.notna()).to_numpy(dtype=bool)

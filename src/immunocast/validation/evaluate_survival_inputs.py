@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +16,10 @@ from immunocast.validation.evaluate_inputs import Panel
 
 #: Outcomes by the name that their columns begin with.
 OUTCOMES = {"os": "overall survival", "pfs": "progression-free survival"}
+
+
+#: Share of the censored patients without a prediction up to which their absence, if it is no chance, is only told.
+LARGEST_SELECTION = 0.05
 
 
 @dataclass(frozen=True)
@@ -153,21 +157,20 @@ def outcome_of(
             notes.append(f"{name}: {cohort_id} is left out, its times are known for {who} only or mostly")
         else:
             inside[cohort_id] = here & complete
-    seen = np.where(predicted, months, np.nan)
-    selected = [c for c, rows in inside.items() if known_for_events_only(seen[rows], event[rows])]
-    rest = np.any([rows for c, rows in inside.items() if c not in selected] or [np.zeros(len(cohort), bool)], axis=0)
-    if known_for_events_only(seen[rest], event[rest]):  # what single cohorts are too small to show
-        selected = list(inside)
+    selected = {c for c, rows in inside.items() if _selected(months, event, predicted, rows)}
+    everywhere = _union(inside.values(), len(cohort))
+    most = 2 * sum(int(inside[c].sum()) for c in selected) > everywhere.sum()
+    rest = _union((rows for c, rows in inside.items() if c not in selected), len(cohort))
+    # the rule that selects is one for all: where most cohorts or the rest together show it, none is spared
+    if most or _selected(months, event, predicted, rest):
+        notes.append(f"{name}: nothing is evaluated. {_selection(everywhere, predicted, panel)}")
+        return None, notes
     usable = np.zeros(len(cohort), dtype=bool)
     for cohort_id, rows in inside.items():
         lost = int((rows & ~predicted).sum())
         unknown = int(((ids == cohort_id) & of_arms & predicted & ~complete).sum())
         if cohort_id in selected:
-            notes.append(
-                f"{name}: {cohort_id} is left out. {lost} patients have no prediction, censored ones more often: their "
-                f"label of the endpoint {panel.endpoint} needed longer follow-up, and survival of the others would "
-                "look too short"
-            )
+            notes.append(f"{name}: {cohort_id} is left out. {_selection(rows, predicted, panel)}")
             continue
         if lost:
             notes.append(f"{name}: {lost} patients of {cohort_id} with known times have no prediction and do not count")
@@ -192,6 +195,25 @@ def outcome_of(
         for k in range(len(panel.cohorts))
     )
     return Outcome(name, time, dead & known, known, horizons, landmark), notes
+
+
+def _union(masks: Iterable[np.ndarray], n: int) -> np.ndarray:
+    return np.any([np.zeros(n, dtype=bool), *masks], axis=0)
+
+
+def _selected(months: np.ndarray, event: np.ndarray, predicted: np.ndarray, rows: np.ndarray) -> bool:
+    """Whether predictions are missing for censored patients more often than for those with the event, and for many."""
+    censored = rows & (event == 0)
+    if (censored & ~predicted).sum() < LARGEST_SELECTION * censored.sum():
+        return False
+    return known_for_events_only(np.where(predicted, months, np.nan)[rows], event[rows]) is not None
+
+
+def _selection(rows: np.ndarray, predicted: np.ndarray, panel: Panel) -> str:
+    return (
+        f"{int((rows & ~predicted).sum())} patients have no prediction, censored ones more often: their label of the "
+        f"endpoint {panel.endpoint} needed longer follow-up, and survival of the others would look too short"
+    )
 
 
 def clipped(time: np.ndarray, horizons: Sequence[float], least: int) -> Horizons:
