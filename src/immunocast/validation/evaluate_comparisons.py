@@ -41,7 +41,7 @@ def comparison_rows(
         here = panel.cohort == k
         for metric, threshold in specs:
             row = _row(panel, model, reference, metric, threshold, name, [masks[k]], here, settings, store)
-            rows.append(row | {"note": join_notes(row["note"], _why_lost(model, reference, here))})
+            rows.append(row | {"note": join_notes(row["note"], why_lost(model, reference, here))})
     everywhere = np.ones(len(panel.y), dtype=bool)
     for metric, threshold in specs:
         used = masks_for(metric, panel, masks)
@@ -72,7 +72,7 @@ def why_left_out(panel: Panel, model: Scores, reference: Scores, metric: Metric)
     common = model.fair & reference.fair
     for k, name in enumerate(panel.cohorts):
         here = panel.cohort == k
-        why = _why_lost(model, reference, here)
+        why = why_lost(model, reference, here)
         if not (common & here).any():
             notes.append(f"{name} left out: {why}")
         elif metric.ranks and not panel.enough(common & here, LEAST_FOR_RANKS):
@@ -169,7 +169,7 @@ def common_row(
     }
 
 
-def _why_lost(model: Scores, reference: Scores, here: np.ndarray) -> str:
+def why_lost(model: Scores, reference: Scores, here: np.ndarray) -> str:
     """Why patients of a cohort are not common to both, in words; "" where all are."""
     n = int(here.sum())
     notes = []
