@@ -92,7 +92,11 @@ class Preprocessor(TransformerMixin, BaseEstimator):
         the patient's own cohort and divides by its standard deviation, both of the training fold and stored: a
         patient of a cohort that was not in training takes the mean and the within-cohort deviation of all
         training cohorts, and no patient's value ever depends on who is scored beside.
-    impute : "median" of the training fold, or "none" for estimators with native missing values.
+    impute : what a missing value becomes. "mean": the mean of those of the training fold who have the value, for
+        the columns of a category its shares there, so that a linear model neither gains nor loses by a gap. "median":
+        the median; a missing category is none of the common ones (all zeros). "none": it stays missing, for
+        estimators that learn from the training fold's gaps what a gap means; where fewer than `min_category_count`
+        training patients had one there is nothing to learn from, and a gap takes the median.
     scale : whether numbers are centred and divided by their standard deviation in the training fold.
     min_category_count : a category seen in fewer training patients gets no column of its own (all zeros).
 
@@ -101,6 +105,8 @@ class Preprocessor(TransformerMixin, BaseEstimator):
     numeric_, categories_ : what was kept: numbers with any training value; categories by feature.
     cohort_scale_ : feature standardised by cohort -> {cohort id: [mean, standard deviation]}, "" for all together.
     median_, mean_, std_ : by number, on the transformed scale (by cohort, where asked for).
+    fill_ : number -> what a missing value becomes, on that scale; numbers without an entry stay missing.
+    shares_ : category -> level -> what its column becomes where the category is missing; without an entry 0.
     column_names_ : names of the output columns, e.g. "nlr", "tumor_type=NSCLC".
     source_ : for each output column the feature that it comes from.
     dropped_ : features without any value in the training fold.
@@ -121,10 +127,11 @@ class Preprocessor(TransformerMixin, BaseEstimator):
     def fit(self, X: pd.DataFrame, y: Any = None) -> Preprocessor:
         """Learn medians, scales and categories from a training fold, (n, features)."""
         check_features(self.features)
-        if self.impute not in ("median", "none"):
-            raise ConfigError(f"impute is {self.impute!r}; it must be 'median' or 'none'.")
+        if self.impute not in ("median", "mean", "none"):
+            raise ConfigError(f"impute is {self.impute!r}; it must be 'median', 'mean' or 'none'.")
         self.numeric_, self.dropped_, self.categories_ = [], [], {}
         self.median_, self.mean_, self.std_, self.cohort_scale_ = {}, {}, {}, {}
+        self.fill_, self.shares_ = {}, {}
         by_cohort = set(standardised_by_cohort(self.features))
         for name in self.features:
             if X[name].isna().all():
@@ -134,15 +141,18 @@ class Preprocessor(TransformerMixin, BaseEstimator):
                 if name in by_cohort:
                     self.cohort_scale_[name] = _cohort_scale(self._raw(name, X[name]), _cohorts(X))
                 values = self._shape(name, X)
+                gaps = np.isnan(values)
                 self.median_[name] = float(np.nanmedian(values))
-                filled = np.where(np.isnan(values), self.median_[name], values)
-                if self.impute == "none":
-                    filled = values[~np.isnan(values)]
-                self.mean_[name], self.std_[name] = _mean_and_std(filled)
+                if self.impute != "none" or gaps.sum() < self.min_category_count:
+                    self.fill_[name] = float(np.nanmean(values)) if self.impute == "mean" else self.median_[name]
+                filled = np.where(gaps, self.fill_.get(name, np.nan), values)
+                self.mean_[name], self.std_[name] = _mean_and_std(filled[~np.isnan(filled)])
             else:
                 counts = X[name].value_counts()
                 common = counts[counts >= self.min_category_count].index
                 self.categories_[name] = [c for c in VOCABULARY[name].categories if c in set(common)]
+                if self.impute == "mean":
+                    self.shares_[name] = {c: float(counts[c] / counts.sum()) for c in self.categories_[name]}
         self.column_names_ = [
             *self.numeric_,
             *(f"{name}={level}" for name, levels in self.categories_.items() for level in levels),
@@ -178,12 +188,14 @@ class Preprocessor(TransformerMixin, BaseEstimator):
         out = np.empty((len(X), len(self.column_names_)))
         for j, name in enumerate(self.numeric_):
             values = self._shape(name, X)
-            if self.impute == "median":
-                values = np.where(np.isnan(values), self.median_[name], values)
+            if name in self.fill_:
+                values = np.where(np.isnan(values), self.fill_[name], values)
             out[:, j] = (values - self.mean_[name]) / self.std_[name] if self.scale else values
         for j, column in enumerate(self.column_names_[len(self.numeric_) :], start=len(self.numeric_)):
             name, level = column.split("=", 1)
             out[:, j] = X[name].isna() if level == MISSING else X[name].to_numpy(dtype=object) == level
+            if level != MISSING and name in self.shares_:
+                out[X[name].isna().to_numpy(), j] = self.shares_[name][level]
         return pd.DataFrame(out, columns=self.column_names_, index=X.index)
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
@@ -193,13 +205,15 @@ class Preprocessor(TransformerMixin, BaseEstimator):
     def state(self) -> dict[str, Any]:
         """Everything fitted, JSON-ready."""
         check_is_fitted(self, "column_names_")
-        return {name: getattr(self, name) for name in (*_STATE, "cohort_scale_")}
+        return {name: getattr(self, name) for name in (*_STATE, "cohort_scale_", "fill_", "shares_")}
 
     def restore(self, state: Mapping[str, Any]) -> Preprocessor:
         """Inverse of `state`."""
         for name in _STATE:
             setattr(self, name, state[name])
-        self.cohort_scale_ = state.get("cohort_scale_", {})  # not in bundles from before there was such a thing
+        # not in bundles from before there were such things
+        self.cohort_scale_, self.shares_ = state.get("cohort_scale_", {}), state.get("shares_", {})
+        self.fill_ = state.get("fill_", {} if self.impute == "none" else self.median_)
         return self
 
 

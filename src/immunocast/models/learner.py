@@ -89,9 +89,13 @@ class Learner(ClassifierMixin, BaseEstimator):
         stray = [name for name in self.required if name not in self.features]
         if stray:
             raise ConfigError(f"required: {stray[0]} is not among the model's features.")
+        nobody = "a missing or rare category counts as none of the common ones"
         rule = {
-            "median": "a missing value takes the median of the training fold",
-            "none": "missing values are handled by the estimator itself",
+            "median": f"a missing value takes the median of the training fold; {nobody}",
+            "mean": "a missing value takes the mean of the training fold, a missing category its shares there; a rare "
+            "category counts as none of the common ones",
+            "none": "missing values are handled by the estimator itself, and take the median of the training fold where "
+            f"fewer than {self.min_category_count} of its patients had a gap; {nobody}",
         }.get(self.impute, self.impute)
         told = [name for name, how in self.features.items() if (how or {}).get("indicator")]
         if told:
@@ -99,7 +103,7 @@ class Learner(ClassifierMixin, BaseEstimator):
         return ModelSpec(
             required=tuple(self.required),
             optional=tuple(f for f in self.features if f not in self.required),
-            missing_rule=rule + "; a missing or rare category counts as none of the common ones",
+            missing_rule=rule,
             learned=True,
             output_scale=self.output_scale,
             explainer=self.explainer,
@@ -125,7 +129,7 @@ class Learner(ClassifierMixin, BaseEstimator):
             raise ConfigError("expand is no immunocast.features.expand.Expansion. Name it under _target_.")
         self.expand.check(self.features)
         if self.impute == "none":
-            raise ConfigError("expand needs complete columns: set impute to median.")
+            raise ConfigError("expand needs complete columns: set impute to mean or median.")
 
     def fit(self, X: pd.DataFrame, y: Any, survival: Survival | None = None) -> Learner:
         """Fit on a training fold.
@@ -149,7 +153,7 @@ class Learner(ClassifierMixin, BaseEstimator):
         self.expander_ = None
         if self.expand is not None:
             self.expander_ = clone(self.expand).fit(Z, X, self.preprocessor_.source_, self._filled())
-            Z = self.expander_.transform(Z)
+            Z = self.expander_.transform(Z, X)
         self.estimator_ = clone(self.estimator)
         self.estimator_.set_params(**_fitting(self.estimator_, Z.columns))
         kind = type(self.estimator).__name__
@@ -159,7 +163,7 @@ class Learner(ClassifierMixin, BaseEstimator):
                 f"min_category_count ({self.min_category_count}). Choose other features or cohorts."
             )
         if Z.isna().to_numpy().any() and not get_tags(self.estimator_).input_tags.allow_nan:
-            raise ConfigError(f"{kind} takes no missing values: set impute to median.")
+            raise ConfigError(f"{kind} takes no missing values: set impute to mean or median.")
         try:
             self.estimator_.fit(Z, np.asarray(y, dtype=int), **self._times(X, survival))
         except (ValueError, TypeError) as error:
@@ -173,10 +177,7 @@ class Learner(ClassifierMixin, BaseEstimator):
     def _filled(self) -> dict[str, float]:
         """Column -> where a missing measurement stands on its scale."""
         pre = self.preprocessor_
-        return {
-            name: (pre.median_[name] - pre.mean_[name]) / pre.std_[name] if self.scale else pre.median_[name]
-            for name in pre.numeric_
-        }
+        return {n: (v - pre.mean_[n]) / pre.std_[n] if self.scale else v for n, v in pre.fill_.items()}
 
     def _times(self, X: pd.DataFrame, survival: Survival | None) -> dict[str, Any]:
         if self.target == "label":
@@ -191,7 +192,7 @@ class Learner(ClassifierMixin, BaseEstimator):
         """(n, inputs) -> what the fitted estimator sees."""
         check_is_fitted(self, "preprocessor_")
         Z = self.preprocessor_.transform(X)
-        return Z if self.expander_ is None else self.expander_.transform(Z)
+        return Z if self.expander_ is None else self.expander_.transform(Z, X)
 
     @property
     def sources_(self) -> list[str]:
