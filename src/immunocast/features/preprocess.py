@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from numbers import Real
 from typing import Any
 
@@ -13,15 +13,8 @@ from sklearn.utils.validation import check_is_fitted
 
 from immunocast.cohort.vocabulary import VOCABULARY
 from immunocast.errors import ConfigError, DataError, Problem
+from immunocast.features.encode import BY_COHORT, NUMERIC_KINDS, TRANSFORMS, Encoded, cohorts_of, encode
 
-TRANSFORMS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
-    "none": lambda x: x,
-    "log2": np.log2,
-    "log2p1": lambda x: np.log2(x + 1),
-}
-NUMERIC_KINDS = ("number", "integer", "binary")
-#: Column that `model_frame` adds for features that are standardised by cohort; never a feature itself.
-BY_COHORT = "cohort_id"
 #: A cohort with fewer training values of a feature takes the parameters of all cohorts together.
 MIN_COHORT_VALUES = 10
 _ALL = ""
@@ -117,28 +110,47 @@ class Preprocessor(TransformerMixin, BaseEstimator):
     def fit(self, X: pd.DataFrame, y: Any = None) -> Preprocessor:
         """Learn medians, scales and categories from a training fold, (n, features)."""
         check_features(self.features)
+        return self.fit_encoded(encode(X, self.features))
+
+    def fit_encoded(self, encoded: Encoded, rows: np.ndarray | None = None) -> Preprocessor:
+        """Learn from rows of a frame that was encoded before; its feature table is taken as checked.
+
+        Parameters
+        ----------
+        encoded : `features.encode.encode` of the frame with this preprocessor's features.
+        rows : positions of the training rows, a row as often as it counts; None for each row once. The result is
+            to the bit that of `fit` on a frame with exactly these rows.
+        """
         if self.impute not in ("median", "none"):
             raise ConfigError(f"impute is {self.impute!r}; it must be 'median' or 'none'.")
         self.numeric_, self.dropped_, self.categories_ = [], [], {}
         self.median_, self.mean_, self.std_, self.cohort_scale_ = {}, {}, {}, {}
-        by_cohort = set(standardised_by_cohort(self.features))
+        rows = np.arange(encoded.n) if rows is None else rows
+        # rows that lie together in memory: sums then have the order that they have for a column alone
+        values = np.take(encoded.numbers, rows, axis=1)
+        for name in standardised_by_cohort(self.features):
+            j, cohorts = encoded.number_at[name], cohorts_of(encoded)[rows]
+            if not np.isnan(values[j]).all():
+                self.cohort_scale_[name] = _cohort_scale(values[j], cohorts)
+                values[j] = _standardised(values[j], cohorts, self.cohort_scale_[name])
+        there = ~np.isnan(values)
+        n_there = there.sum(axis=1)
+        median = _medians(values, n_there)
+        filled = np.where(there, values, median[:, None])
+        mean, std = filled.mean(axis=1), filled.std(axis=1)
         for name in self.features:
-            if X[name].isna().all():
+            j = encoded.number_at.get(name)
+            if j is None:
+                self._keep_common(name, encoded.codes[name][rows])
+            elif not n_there[j]:
                 self.dropped_.append(name)
-            elif VOCABULARY[name].kind in NUMERIC_KINDS:
-                self.numeric_.append(name)
-                if name in by_cohort:
-                    self.cohort_scale_[name] = _cohort_scale(self._raw(name, X[name]), _cohorts(X))
-                values = self._shape(name, X)
-                self.median_[name] = float(np.nanmedian(values))
-                filled = np.where(np.isnan(values), self.median_[name], values)
-                if self.impute == "none":
-                    filled = values[~np.isnan(values)]
-                self.mean_[name], self.std_[name] = _mean_and_std(filled)
             else:
-                counts = X[name].value_counts()
-                common = counts[counts >= self.min_category_count].index
-                self.categories_[name] = [c for c in VOCABULARY[name].categories if c in set(common)]
+                self.numeric_.append(name)
+                self.median_[name] = float(median[j])
+                if self.impute == "none":
+                    self.mean_[name], self.std_[name] = _mean_and_std(values[j][there[j]])
+                else:
+                    self.mean_[name], self.std_[name] = _unless_constant(float(mean[j]), float(std[j]))
         self.column_names_ = [
             *self.numeric_,
             *(f"{name}={level}" for name, levels in self.categories_.items() for level in levels),
@@ -146,35 +158,47 @@ class Preprocessor(TransformerMixin, BaseEstimator):
         self.source_ = [c.split("=", 1)[0] for c in self.column_names_]
         return self
 
-    def _shape(self, name: str, X: pd.DataFrame) -> np.ndarray:
-        values = self._raw(name, X[name])
-        scale = self.cohort_scale_.get(name)
-        if scale is None:
-            return values
-        parameters = np.array([scale.get(c, scale[_ALL]) for c in _cohorts(X)], dtype=float).reshape(-1, 2)
-        return (values - parameters[:, 0]) / parameters[:, 1]
-
-    def _raw(self, name: str, values: pd.Series) -> np.ndarray:
-        how = self.features[name] or {}
-        out = values.to_numpy(dtype=float, copy=True)
-        low, high = how.get("clip") or (None, None)
-        if low is not None or high is not None:
-            out = np.clip(out, low, high)
-        return TRANSFORMS[how.get("transform") or "none"](out)
+    def _keep_common(self, name: str, codes: np.ndarray) -> None:
+        if (codes < 0).all():
+            self.dropped_.append(name)
+            return
+        levels = VOCABULARY[name].categories
+        counts = np.bincount(codes + 1, minlength=len(levels) + 1)[1:]
+        self.categories_[name] = [
+            c for c, n in zip(levels, counts, strict=False) if n >= max(self.min_category_count, 1)
+        ]
 
     def transform(self, X: pd.DataFrame) -> pd.DataFrame:
         """(n, features) -> (n, columns) float64; NaN only with impute="none"."""
         check_is_fitted(self, "column_names_")
-        out = np.empty((len(X), len(self.column_names_)))
+        return pd.DataFrame(self.transform_encoded(encode(X, self.features)), columns=self.column_names_, index=X.index)
+
+    def transform_encoded(self, encoded: Encoded, rows: np.ndarray | None = None) -> np.ndarray:
+        """(rows, columns) float64 of a frame that was encoded before; `rows` are positions, None for all."""
+        at = [encoded.number_at[name] for name in self.numeric_]
+        values = encoded.numbers[at]
+        if rows is not None:
+            values = np.take(values, rows, axis=1)
         for j, name in enumerate(self.numeric_):
-            values = self._shape(name, X)
-            if self.impute == "median":
-                values = np.where(np.isnan(values), self.median_[name], values)
-            out[:, j] = (values - self.mean_[name]) / self.std_[name] if self.scale else values
-        for j, column in enumerate(self.column_names_[len(self.numeric_) :], start=len(self.numeric_)):
-            name, level = column.split("=", 1)
-            out[:, j] = X[name].to_numpy(dtype=object) == level
-        return pd.DataFrame(out, columns=self.column_names_, index=X.index)
+            if name in self.cohort_scale_:
+                cohorts = cohorts_of(encoded)
+                values[j] = _standardised(
+                    values[j], cohorts if rows is None else cohorts[rows], self.cohort_scale_[name]
+                )
+        if self.impute == "median":
+            median = np.array([self.median_[name] for name in self.numeric_])[:, None]
+            values = np.where(np.isnan(values), median, values)
+        if self.scale:
+            mean = np.array([self.mean_[name] for name in self.numeric_])[:, None]
+            values = (values - mean) / np.array([self.std_[name] for name in self.numeric_])[:, None]
+        out = np.empty((values.shape[1], len(self.column_names_)))
+        out[:, : len(at)] = values.T
+        # the order is that of the names: a dictionary that came through JSON may have lost it
+        named = [column.split("=", 1) for column in self.column_names_[len(at) :]]
+        for j, (name, level) in enumerate(named, start=len(at)):
+            codes = encoded.codes[name] if rows is None else encoded.codes[name][rows]
+            out[:, j] = codes == encoded.levels(name).get(level, -2)
+        return out
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
         """Names of the output columns."""
@@ -193,11 +217,18 @@ class Preprocessor(TransformerMixin, BaseEstimator):
         return self
 
 
-def _cohorts(X: pd.DataFrame) -> np.ndarray:
-    """(n,) cohort ids of a frame of `model_frame`."""
-    if BY_COHORT not in X:
-        raise ConfigError("A feature is standardised by cohort, and the model was not told the cohorts (cohort_id).")
-    return X[BY_COHORT].to_numpy(dtype=object)
+def _standardised(values: np.ndarray, cohorts: np.ndarray, scale: Mapping[str, list[float]]) -> np.ndarray:
+    parameters = np.array([scale.get(c, scale[_ALL]) for c in cohorts], dtype=float).reshape(-1, 2)
+    return (values - parameters[:, 0]) / parameters[:, 1]
+
+
+def _medians(values: np.ndarray, n_there: np.ndarray) -> np.ndarray:
+    """Median of each row without its missing values, NaN where there are none; np.nanmedian goes row by row."""
+    ordered = np.sort(values, axis=1)  # NaN come last
+    if not values.shape[1]:
+        return np.full(len(values), np.nan)
+    j, last = np.arange(len(values)), np.maximum(n_there - 1, 0)
+    return (ordered[j, last // 2] + ordered[j, np.minimum(n_there // 2, last)]) / 2
 
 
 def _cohort_scale(values: np.ndarray, cohorts: np.ndarray) -> dict[str, list[float]]:
@@ -219,7 +250,10 @@ def _cohort_scale(values: np.ndarray, cohorts: np.ndarray) -> dict[str, list[flo
 
 def _mean_and_std(values: np.ndarray) -> tuple[float, float]:
     """Mean and standard deviation; 1 for a constant, whose computed deviation is rounding error, not 0."""
-    mean, std = float(values.mean()), float(values.std())
+    return _unless_constant(float(values.mean()), float(values.std()))
+
+
+def _unless_constant(mean: float, std: float) -> tuple[float, float]:
     return mean, std if std > 1e-12 * max(abs(mean), 1e-300) else 1.0
 
 

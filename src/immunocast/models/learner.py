@@ -14,6 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 from immunocast.cohort.vocabulary import FEATURES
 from immunocast.errors import ConfigError
 from immunocast.features.preprocess import Preprocessor, check_features, standardised_by_cohort
+from immunocast.models.refit import fit_ridges, is_ridge, no_columns, one_by_one
 from immunocast.models.spec import Explainer, ModelSpec, OutputScale
 
 #: Parameters of estimators that name features; those without a column in a fold are left out there.
@@ -109,10 +110,7 @@ class Learner(ClassifierMixin, BaseEstimator):
         self.estimator_.set_params(**_fitting(self.estimator_, Z.columns))
         kind = type(self.estimator).__name__
         if not len(Z.columns):
-            raise ConfigError(
-                f"{kind}: no feature has a value in this training fold, or every category is rarer than "
-                f"min_category_count ({self.min_category_count}). Choose other features or cohorts."
-            )
+            raise ConfigError(no_columns(kind, self.min_category_count))
         if Z.isna().to_numpy().any() and not get_tags(self.estimator_).input_tags.allow_nan:
             raise ConfigError(f"{kind} takes no missing values: set impute to median.")
         try:
@@ -124,6 +122,15 @@ class Learner(ClassifierMixin, BaseEstimator):
         #: expectation of the transformed columns in training: the background of the linear explanation
         self.background_ = {c: float(m) for c, m in Z.mean().items()}
         return self
+
+    def fit_many(self, X: pd.DataFrame, Y: Any, W: Any) -> list[Learner]:
+        """Fitted copies, one a column of weights; see `models.refit.fit_many`.
+
+        An L2-penalised LogisticRegression is solved exactly by Newton's method, so that its settings of solver, tol
+        and max_iter play no part here; every other estimator is fitted one by one.
+        """
+        _check_estimator(self.estimator, self.features)
+        return (fit_ridges if type(self) is Learner and is_ridge(self) else one_by_one)(self, X, Y, W)
 
     def design_matrix(self, X: pd.DataFrame) -> pd.DataFrame:
         """(n, inputs) -> what the fitted estimator sees."""
