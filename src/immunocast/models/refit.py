@@ -125,7 +125,7 @@ def _fit_ridge(model: Any, estimator: LogisticRegression, encoded: Any, y: np.nd
 
 def is_ridge(model: Any) -> bool:
     """Whether a learner's estimator is the L2-penalised LogisticRegression that `ridge_logistic` solves."""
-    e = getattr(model, "estimator", None)
+    e: Any = getattr(model, "estimator", None)
     return (
         type(e) is LogisticRegression
         and e.penalty in ("l2", "deprecated")
