@@ -123,7 +123,9 @@ class Preprocessor(TransformerMixin, BaseEstimator):
         """
         if self.impute not in ("median", "none"):
             raise ConfigError(f"impute is {self.impute!r}; it must be 'median' or 'none'.")
-        self.numeric_, self.dropped_, self.categories_ = [], [], {}
+        self.numeric_: list[str] = []
+        self.dropped_: list[str] = []
+        self.categories_: dict[str, list[str]] = {}
         self.median_, self.mean_, self.std_, self.cohort_scale_ = {}, {}, {}, {}
         rows = np.arange(encoded.n) if rows is None else rows
         # rows that lie together in memory: sums then have the order that they have for a column alone
@@ -139,8 +141,8 @@ class Preprocessor(TransformerMixin, BaseEstimator):
         filled = np.where(there, values, median[:, None])
         mean, std = filled.mean(axis=1), filled.std(axis=1)
         for name in self.features:
-            j = encoded.number_at.get(name)
-            if j is None:
+            j = encoded.number_at.get(name, -1)
+            if j < 0:
                 self._keep_common(name, encoded.codes[name][rows])
             elif not n_there[j]:
                 self.dropped_.append(name)

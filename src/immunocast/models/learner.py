@@ -134,7 +134,12 @@ class Learner(ClassifierMixin, BaseEstimator):
         and max_iter play no part here; every other estimator is fitted one by one.
         """
         _check_estimator(self.estimator, self.features)
-        return (fit_ridges if type(self) is Learner and is_ridge(self) else one_by_one)(self, X, Y, W)
+        return (fit_ridges if self.batches else one_by_one)(self, X, Y, W)
+
+    @property
+    def batches(self) -> bool:
+        """Whether `fit_many` is faster than fits one by one."""
+        return type(self) is Learner and is_ridge(self)
 
     def design_matrix(self, X: pd.DataFrame) -> pd.DataFrame:
         """(n, inputs) -> what the fitted estimator sees."""
