@@ -1,5 +1,7 @@
 """Controls: silent on honest procedures, loud on leaky ones, the same bytes whatever the workers."""
 
+from typing import ClassVar
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -237,7 +239,7 @@ def test_an_estimator_without_importances_says_so():
 class Watched(Learner):
     """Keeps the weights that it was given."""
 
-    seen = []
+    seen: ClassVar[list] = []
 
     def fit_many(self, X, Y, W):
         Watched.seen.append(np.asarray(W))

@@ -22,7 +22,7 @@ from immunocast.validation.evaluate_inputs import Panel, Scores
 
 #: Chance of calling an honest procedure suspicious.
 FALSE_ALARM = 1e-4
-#: Fewer events (or non-events) a parameter are told: the usual rule of thumb, crude as it is (Riley 2020, BMJ 368:m441).
+#: Fewer events (or non-events) a parameter are told: a rule of thumb, and a crude one (Riley 2020, BMJ 368:m441).
 EVENTS_PER_PARAMETER = 10
 Rows = list[dict[str, Any]]
 

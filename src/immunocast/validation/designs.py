@@ -43,9 +43,7 @@ class TrainTest:
         tested = np.isin(ids, self.test)
         candidates = ~tested if self.train is None else np.isin(ids, self.train)
         if not candidates.any():
-            raise ConfigError(
-                f"validation: all cohorts are tested ({', '.join(self.test)}), and none is left to train."
-            )
+            raise ConfigError(f"validation: all cohorts are tested ({', '.join(self.test)}), and none is left to train.")
         test = np.flatnonzero(tested)
         train, lost = disjoint(cohort, np.flatnonzero(candidates), test)
         return train, test, lost
