@@ -24,6 +24,7 @@ from immunocast.overrides import expand_cohorts
 
 if TYPE_CHECKING:
     from immunocast.models.orientation import Oriented
+    from immunocast.validation.fold import InnerSettings
 
 
 def conf_dir() -> Path:
@@ -48,11 +49,40 @@ class EvaluationSettings:
 
 
 @dataclass
+class RecalibrationSettings:
+    """Types and defaults of the section `recalibration`."""
+
+    methods: list[str] = field(default_factory=list)
+    inner_splits: int = 5
+
+
+@dataclass
+class DecisionSettings:
+    """Types and defaults of the section `decisions`."""
+
+    rules: list[str] = field(default_factory=list)
+
+
+@dataclass
 class ExplainSettings:
     """Types and defaults of the section `explain`."""
 
     by: list[str] = field(default_factory=list)
     n_resamples: int = 2000
+
+
+@dataclass
+class ControlSettings:
+    """Types and defaults of the section `controls`; 0 leaves a control out."""
+
+    models: list[str] = field(default_factory=list)
+    n_permutations: int = 20
+    n_null_features: int = 20
+    n_refits: int = 50
+
+
+#: Fewest draws from which the controls say something; see docs/controls.md.
+_FEWEST_DRAWS = {"n_permutations": 5, "n_null_features": 5, "n_refits": 20}
 
 
 @dataclass
@@ -62,6 +92,13 @@ class Settings:
     seed: int = 0
     evaluation: EvaluationSettings = field(default_factory=EvaluationSettings)
     explain: ExplainSettings = field(default_factory=ExplainSettings)
+    recalibration: RecalibrationSettings = field(default_factory=RecalibrationSettings)
+    decisions: DecisionSettings = field(default_factory=DecisionSettings)
+    controls: ControlSettings = field(default_factory=ControlSettings)
+
+
+#: Further settings that are lists.
+_LISTS = ("recalibration.methods", "decisions.rules", "controls.models")
 
 
 def check(cfg: DictConfig) -> None:
@@ -79,7 +116,7 @@ def check(cfg: DictConfig) -> None:
         for key in ("endpoint", *Settings.__dataclass_fields__):
             if key not in cfg:
                 raise ConfigError(f"The configuration lacks {key!r}.")
-        for key in ("evaluation.references", "evaluation.thresholds", "explain.by"):
+        for key in ("evaluation.references", "evaluation.thresholds", "explain.by", *_LISTS):
             value = OmegaConf.select(cfg, key)
             if not OmegaConf.is_list(value):
                 raise ConfigError(f"{key} is {value!r}; it must be a list, e.g. {key}=[{value}].")
@@ -102,6 +139,21 @@ def check(cfg: DictConfig) -> None:
     for section in ("evaluation", "explain"):
         if cfg[section].n_resamples < 100:
             raise ConfigError(f"{section}.n_resamples is {cfg[section].n_resamples}; an interval needs 100 or more.")
+    inner_settings(cfg)
+    _check_controls(cfg)
+
+
+def _check_controls(cfg: DictConfig) -> None:
+    wrong = [name for name in cfg.controls.models if name not in cfg.models]
+    if wrong:
+        raise ConfigError(
+            f"controls.models names {wrong[0]!r}, which is not among models: {', '.join(cfg.models)}. Name a learner, "
+            "or none: controls.models=[]."
+        )
+    for key, fewest in _FEWEST_DRAWS.items():
+        value = cfg.controls[key]
+        if value != 0 and value < fewest:
+            raise ConfigError(f"controls.{key} is {value}; give {fewest} or more, or 0 to leave the control out.")
 
 
 def endpoint_of(cfg: DictConfig) -> Endpoint:
@@ -207,6 +259,26 @@ def build_oriented(cfg: DictConfig) -> Oriented:
     return oriented
 
 
+def inner_settings(cfg: DictConfig) -> InnerSettings:
+    """What is to come from inside the training folds: tuning, recalibrators, thresholds.
+
+    Raises
+    ------
+    ConfigError
+        For an unknown recalibration, rule or criterion, and for numbers out of range.
+    """
+    from immunocast.validation.fold import InnerSettings
+
+    return InnerSettings(
+        recalibrations=tuple(cfg.recalibration.methods),
+        rules=tuple(cfg.decisions.rules),
+        tuning=build(cfg.tuning, "tuning") if cfg.tuning else None,
+        n_splits=cfg.recalibration.inner_splits,
+        seed=cfg.seed,
+        min_events=cfg.evaluation.min_events,
+    )
+
+
 #: Sections and keys that say where things lie on this machine; they never enter a frozen configuration.
 _PLACES = ("paths", "tracking")
 
@@ -224,6 +296,7 @@ def frozen(cfg: DictConfig) -> dict[str, Any]:
         plain.pop(key, None)
     for cohort in _cohort_nodes(plain["cohort"]):
         cohort.pop("data_dir", None)
+    plain["tuning"].pop("storage", None)
     return {str(k): v for k, v in plain.items()}
 
 

@@ -16,6 +16,7 @@ from immunocast.cohort.vocabulary import FEATURES
 from immunocast.errors import ConfigError
 from immunocast.features.expand import Expansion, Product
 from immunocast.features.preprocess import BY_COHORT, Preprocessor, check_features, standardised_by_cohort
+from immunocast.models.refit import fit_ridges, is_ridge, no_columns, one_by_one
 from immunocast.models.spec import TARGETS, Explainer, ModelSpec, OutputScale, Target
 
 #: Parameters of estimators that name features; those without a column in a fold are left out there.
@@ -35,6 +36,8 @@ class Learner(ClassifierMixin, BaseEstimator):
     output_scale : scale on which explanations add up: "log-odds" or "probability".
     source : the library or paper that the estimator comes from, for the model card.
     label : how figures and reports call the model.
+    search : parameters that tuning may change, with their ranges, see `validation.search_space`; without tuning it is
+        not used.
     expand : curves and slopes by category, see `features.expand.Expansion`; None for the columns as they are.
     target : "label" for the endpoint's label; "os" or "pfs" for an estimator that learns from times to event and
         is linked to the label, such as `models.cox.CoxResponse`.
@@ -57,6 +60,7 @@ class Learner(ClassifierMixin, BaseEstimator):
         output_scale: OutputScale = "log-odds",
         source: str = "",
         label: str = "",
+        search: Mapping[str, Mapping[str, Any]] | None = None,
         expand: Expansion | None = None,
         target: Target = "label",
     ):
@@ -70,6 +74,7 @@ class Learner(ClassifierMixin, BaseEstimator):
         self.output_scale = output_scale
         self.source = source
         self.label = label
+        self.search = search
         self.expand = expand
         self.target = target
 
@@ -94,8 +99,8 @@ class Learner(ClassifierMixin, BaseEstimator):
             "median": f"a missing value takes the median of the training fold; {nobody}",
             "mean": "a missing value takes the mean of the training fold, a missing category its shares there; a rare "
             "category counts as none of the common ones",
-            "none": "missing values are handled by the estimator itself, and take the median of the training fold where "
-            f"fewer than {self.min_category_count} of its patients had a gap; {nobody}",
+            "none": "missing values are handled by the estimator itself, and take the median of the training fold "
+            f"where fewer than {self.min_category_count} of its patients had a gap; {nobody}",
         }.get(self.impute, self.impute)
         told = [name for name, how in self.features.items() if (how or {}).get("indicator")]
         if told:
@@ -158,10 +163,7 @@ class Learner(ClassifierMixin, BaseEstimator):
         self.estimator_.set_params(**_fitting(self.estimator_, Z.columns))
         kind = type(self.estimator).__name__
         if not len(Z.columns):
-            raise ConfigError(
-                f"{kind}: no feature has a value in this training fold, or every category is rarer than "
-                f"min_category_count ({self.min_category_count}). Choose other features or cohorts."
-            )
+            raise ConfigError(no_columns(kind, self.min_category_count))
         if Z.isna().to_numpy().any() and not get_tags(self.estimator_).input_tags.allow_nan:
             raise ConfigError(f"{kind} takes no missing values: set impute to mean or median.")
         try:
@@ -187,6 +189,20 @@ class Learner(ClassifierMixin, BaseEstimator):
         if BY_COHORT not in X:
             raise ConfigError("The model has a baseline hazard a cohort, and was not told the cohorts (cohort_id).")
         return {"survival": survival, "strata": X[BY_COHORT].to_numpy(dtype=object)}
+
+    def fit_many(self, X: pd.DataFrame, Y: Any, W: Any, survival: Survival | None = None) -> list[Learner]:
+        """Fitted copies, one a column of weights; see `models.refit.fit_many`.
+
+        An L2-penalised LogisticRegression is solved exactly by Newton's method, so that its settings of solver, tol
+        and max_iter play no part here; every other estimator is fitted one by one.
+        """
+        _check_estimator(self.estimator, self.features)
+        return fit_ridges(self, X, Y, W) if self.batches else one_by_one(self, X, Y, W, survival)
+
+    @property
+    def batches(self) -> bool:
+        """Whether `fit_many` is faster than fits one by one."""
+        return type(self) is Learner and is_ridge(self)
 
     def design_matrix(self, X: pd.DataFrame) -> pd.DataFrame:
         """(n, inputs) -> what the fitted estimator sees."""
