@@ -64,8 +64,8 @@ class Expansion(BaseEstimator):
     column_names_ : names of the output columns, the given ones first.
     source_ : for each the feature that it comes from; for a product the one whose slope varies.
     curves_ : column -> {"knots": [...], "mix": [[...], ...]}; `mix` turns (1, x, spline terms) into columns that are
-        orthogonal to the straight line and to each other in the training fold, with variance 1. A penalty on them
-        then bends towards the line.
+        orthogonal to the straight line and to each other, with variance 1, over those of the training fold who have
+        the value; where it is missing they are 0. A penalty on them bends towards the line.
     products_ : column -> `Product`.
     """
 
@@ -103,7 +103,7 @@ class Expansion(BaseEstimator):
         Parameters
         ----------
         Z : (n, columns) preprocessed training fold without missing values.
-        X : (n, features) the same patients before, to tell what was measured: filled values set no knots.
+        X : (n, features) the same patients before, to tell what was measured: a filled value sets no knot.
         source : for each column its feature.
         origin : column -> value that a missing measurement takes; absent columns take 0.
         """
@@ -112,7 +112,7 @@ class Expansion(BaseEstimator):
         for column, feature in zip(Z.columns, source, strict=True):
             if self.knots and column == feature and VOCABULARY[feature].kind in _CONTINUOUS:
                 measured = X[feature].notna().to_numpy()
-                curve = _curve(Z[column].to_numpy(), measured, KNOT_QUANTILES[self.knots])
+                curve = _curve(Z[column].to_numpy()[measured], KNOT_QUANTILES[self.knots])
                 if curve:
                     self.curves_[column] = curve
         levels = [c for c, feature in zip(Z.columns, source, strict=True) if feature == self.by]
@@ -135,12 +135,15 @@ class Expansion(BaseEstimator):
         self.source_ = [*source, *bends.values(), *slopes.values()]
         return self
 
-    def transform(self, Z: pd.DataFrame) -> pd.DataFrame:
-        """(n, columns) -> (n, more columns)."""
+    def transform(self, Z: pd.DataFrame, X: pd.DataFrame) -> pd.DataFrame:
+        """(n, columns) and the (n, features) that they were made of -> (n, more columns)."""
         check_is_fitted(self, "column_names_")
         parts = [Z.to_numpy()]
         for column, curve in self.curves_.items():
-            parts.append(_bend(Z[column].to_numpy(), curve))
+            terms = _bend(Z[column].to_numpy(), curve)
+            # their mean over those who have the value: a gap says nothing about a bend
+            terms[X[column].isna().to_numpy()] = 0.0
+            parts.append(terms)
         if self.products_:
             parts.append(np.column_stack([_multiply(Z, product) for product in self.products_.values()]))
         return pd.DataFrame(np.hstack(parts), columns=self.column_names_, index=Z.index)
@@ -182,9 +185,9 @@ def restricted_cubic(x: np.ndarray, knots: Sequence[float] | np.ndarray) -> np.n
     return np.column_stack(terms) / (last - first) ** 2
 
 
-def _curve(x: np.ndarray, measured: np.ndarray, quantiles: Sequence[float]) -> dict[str, list[Any]]:
-    """Knots and mix of one column; {} where its values do not tell a curve from a line."""
-    knots = np.unique(np.quantile(x[measured], quantiles))
+def _curve(x: np.ndarray, quantiles: Sequence[float]) -> dict[str, list[Any]]:
+    """Knots and mix of the measured values of a column; {} where they do not tell a curve from a line."""
+    knots = np.unique(np.quantile(x, quantiles))
     if len(knots) < 3 or np.diff(knots).min() < 1e-6 * np.ptp(knots):
         return {}
     basis = np.column_stack([np.ones(len(x)), x, restricted_cubic(x, knots)])

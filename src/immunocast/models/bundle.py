@@ -77,9 +77,11 @@ _PARAMS = (
     "output_scale",
     "source",
     "label",
+    "search",
+    "target",
 )
 #: Parameters that bundles from before there were such things lack, with their values then.
-_LATER_PARAMS: dict[str, Any] = {"target": "label", "expand": None, "search": None}
+_LATER_PARAMS: dict[str, Any] = {"search": None, "target": "label", "expand": None}
 
 
 def save_bundle(model: Any, folder: Path) -> Path:
@@ -109,7 +111,7 @@ def save_bundle(model: Any, folder: Path) -> Path:
         content["params"] = model.get_params()
         content["fitted"] = {k: getattr(model, k) for k in PLAIN_FITTED.get(name, ())}
     else:
-        content["params"] = {p: getattr(model, p) for p in (*_PARAMS, "target")} | {"features": dict(model.features)}
+        content["params"] = {p: getattr(model, p) for p in _PARAMS} | {"features": dict(model.features)}
         content["params"]["required"] = list(model.required)
         content["fitted"] = {
             "preprocessor": model.preprocessor_.state(),
@@ -205,7 +207,7 @@ def _build(content: dict[str, Any], folder: Path) -> Any:
     elif name == Learner.__name__:
         estimator = _load_estimator(folder, content["estimator"])
         params = {**_LATER_PARAMS, **content["params"]}
-        if set(params) != {*_PARAMS, *_LATER_PARAMS, "features"}:
+        if set(params) != {*_PARAMS, "expand", "features"}:
             raise ValueError(f"parameters are {sorted(content['params'])}")
         expand = params.pop("expand")
         model = Learner(estimator=estimator, expand=None if expand is None else Expansion(**expand), **params)

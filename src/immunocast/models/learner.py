@@ -16,6 +16,7 @@ from immunocast.cohort.vocabulary import FEATURES
 from immunocast.errors import ConfigError
 from immunocast.features.expand import Expansion, Product
 from immunocast.features.preprocess import BY_COHORT, Preprocessor, check_features, standardised_by_cohort
+from immunocast.models.refit import fit_ridges, is_ridge, no_columns, one_by_one
 from immunocast.models.spec import TARGETS, Explainer, ModelSpec, OutputScale, Target
 
 #: Parameters of estimators that name features; those without a column in a fold are left out there.
@@ -93,9 +94,13 @@ class Learner(ClassifierMixin, BaseEstimator):
         stray = [name for name in self.required if name not in self.features]
         if stray:
             raise ConfigError(f"required: {stray[0]} is not among the model's features.")
+        nobody = "a missing or rare category counts as none of the common ones"
         rule = {
-            "median": "a missing value takes the median of the training fold",
-            "none": "missing values are handled by the estimator itself",
+            "median": f"a missing value takes the median of the training fold; {nobody}",
+            "mean": "a missing value takes the mean of the training fold, a missing category its shares there; a rare "
+            "category counts as none of the common ones",
+            "none": "missing values are handled by the estimator itself, and take the median of the training fold "
+            f"where fewer than {self.min_category_count} of its patients had a gap; {nobody}",
         }.get(self.impute, self.impute)
         told = [name for name, how in self.features.items() if (how or {}).get("indicator")]
         if told:
@@ -103,7 +108,7 @@ class Learner(ClassifierMixin, BaseEstimator):
         return ModelSpec(
             required=tuple(self.required),
             optional=tuple(f for f in self.features if f not in self.required),
-            missing_rule=rule + "; a missing or rare category counts as none of the common ones",
+            missing_rule=rule,
             learned=True,
             output_scale=self.output_scale,
             explainer=self.explainer,
@@ -129,7 +134,7 @@ class Learner(ClassifierMixin, BaseEstimator):
             raise ConfigError("expand is no immunocast.features.expand.Expansion. Name it under _target_.")
         self.expand.check(self.features)
         if self.impute == "none":
-            raise ConfigError("expand needs complete columns: set impute to median.")
+            raise ConfigError("expand needs complete columns: set impute to mean or median.")
 
     def fit(self, X: pd.DataFrame, y: Any, survival: Survival | None = None) -> Learner:
         """Fit on a training fold.
@@ -153,17 +158,14 @@ class Learner(ClassifierMixin, BaseEstimator):
         self.expander_ = None
         if self.expand is not None:
             self.expander_ = clone(self.expand).fit(Z, X, self.preprocessor_.source_, self._filled())
-            Z = self.expander_.transform(Z)
+            Z = self.expander_.transform(Z, X)
         self.estimator_ = clone(self.estimator)
         self.estimator_.set_params(**_fitting(self.estimator_, Z.columns))
         kind = type(self.estimator).__name__
         if not len(Z.columns):
-            raise ConfigError(
-                f"{kind}: no feature has a value in this training fold, or every category is rarer than "
-                f"min_category_count ({self.min_category_count}). Choose other features or cohorts."
-            )
+            raise ConfigError(no_columns(kind, self.min_category_count))
         if Z.isna().to_numpy().any() and not get_tags(self.estimator_).input_tags.allow_nan:
-            raise ConfigError(f"{kind} takes no missing values: set impute to median.")
+            raise ConfigError(f"{kind} takes no missing values: set impute to mean or median.")
         try:
             self.estimator_.fit(Z, np.asarray(y, dtype=int), **self._times(X, survival))
         except (ValueError, TypeError) as error:
@@ -177,10 +179,7 @@ class Learner(ClassifierMixin, BaseEstimator):
     def _filled(self) -> dict[str, float]:
         """Column -> where a missing measurement stands on its scale."""
         pre = self.preprocessor_
-        return {
-            name: (pre.median_[name] - pre.mean_[name]) / pre.std_[name] if self.scale else pre.median_[name]
-            for name in pre.numeric_
-        }
+        return {n: (v - pre.mean_[n]) / pre.std_[n] if self.scale else v for n, v in pre.fill_.items()}
 
     def _times(self, X: pd.DataFrame, survival: Survival | None) -> dict[str, Any]:
         if self.target == "label":
@@ -191,11 +190,25 @@ class Learner(ClassifierMixin, BaseEstimator):
             raise ConfigError("The model has a baseline hazard a cohort, and was not told the cohorts (cohort_id).")
         return {"survival": survival, "strata": X[BY_COHORT].to_numpy(dtype=object)}
 
+    def fit_many(self, X: pd.DataFrame, Y: Any, W: Any, survival: Survival | None = None) -> list[Learner]:
+        """Fitted copies, one a column of weights; see `models.refit.fit_many`.
+
+        An L2-penalised LogisticRegression is solved exactly by Newton's method, so that its settings of solver, tol
+        and max_iter play no part here; every other estimator is fitted one by one.
+        """
+        _check_estimator(self.estimator, self.features)
+        return fit_ridges(self, X, Y, W) if self.batches else one_by_one(self, X, Y, W, survival)
+
+    @property
+    def batches(self) -> bool:
+        """Whether `fit_many` is faster than fits one by one."""
+        return type(self) is Learner and is_ridge(self)
+
     def design_matrix(self, X: pd.DataFrame) -> pd.DataFrame:
         """(n, inputs) -> what the fitted estimator sees."""
         check_is_fitted(self, "preprocessor_")
         Z = self.preprocessor_.transform(X)
-        return Z if self.expander_ is None else self.expander_.transform(Z)
+        return Z if self.expander_ is None else self.expander_.transform(Z, X)
 
     @property
     def sources_(self) -> list[str]:

@@ -100,9 +100,7 @@ def cross_predict(
     targets = {name: str(model.spec.target) for name, model in models.items()}
     times = {target: survival_of(cohort, target) for target in sorted(set(targets.values()) - {"label"})}
     ids = cohort[["patient_id", "cohort_id", "person_id"]]
-    data = {
-        name: Training(ids, frames[name], y_array, times.get(m.spec.target), seen[name]) for name, m in models.items()
-    }
+    data = {name: Training(ids, frames[name], y_array, times.get(targets[name]), seen[name]) for name in models}
     work = FoldWork(dict(models), data, inner, endpoint)
     tasks = work.tasks([*splits, everybody])
     if inner.tuning is not None:

@@ -28,6 +28,7 @@ def prediction_rows(
     ids = data.ids.iloc[test]
     assays = assays_used(data.X.iloc[test], inputs_used(result.fitted))
     seen = np.zeros(len(test), dtype=bool) if data.seen is None else data.seen[test]
+    assays = assays_used(data.X.iloc[test], inputs_used(result.fitted))
     parts = []
     for recalibration, p in result.p.items():
         part = pd.DataFrame(
