@@ -8,7 +8,17 @@ from sklearn.base import clone
 
 from immunocast.cohort.outcomes import ENDPOINTS, make_labels
 from immunocast.cohort.synthetic import SyntheticCohort
-from immunocast.config import build, build_models, check, conf_dir, endpoint_of, frozen, inner_settings, load_config, params_yaml
+from immunocast.config import (
+    build,
+    build_models,
+    check,
+    conf_dir,
+    endpoint_of,
+    frozen,
+    inner_settings,
+    load_config,
+    params_yaml,
+)
 from immunocast.errors import ConfigError
 from immunocast.features.preprocess import model_frame
 from immunocast.validation.search_space import checked_space, distributions
