@@ -51,7 +51,7 @@ def labels(cohort):
 class Watcher(ClassifierMixin, BaseEstimator):
     """Fails where it is asked about a person whom it was fitted on; rows are told apart by `age_years`."""
 
-    person_of: dict = {}
+    person_of = None
 
     def __init__(self, trained_on=(), silent=False):
         self.trained_on = trained_on

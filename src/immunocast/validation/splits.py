@@ -48,7 +48,10 @@ def fold_key(repeat: int, fold: str) -> str:
 class Scheme(Protocol):
     """A validation scheme. `notes(cohort, y)`, where a scheme has it, says whom it leaves out and why."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """What tables call it."""
+        ...
 
     def split(self, cohort: pd.DataFrame, y: np.ndarray) -> Iterator[Split]:
         """Folds over the rows of a cohort table whose labels are all known."""
@@ -112,7 +115,8 @@ class LeaveOneGroupOut:
                 f"Leave-one-{what.replace(' ', '-')}-out needs two {what}s or more; there is one ({', '.join(names)}). "
                 "Use validation=repeated_kfold."
             )
-        large, small = [], []
+        large: list[str] = []
+        small: list[str] = []
         for name in names:
             inside = groups == name
             n, events = int(inside.sum()), int(y[inside].sum())
