@@ -58,8 +58,9 @@ def score(
     counts = result.scores["status"].value_counts()
     about = folder.manifest()
     title = words_of(about["endpoint"], about.get("endpoint_settings")).title
+    name = result.model if recalibration == "none" else f"{result.model}, recalibrated ({recalibration}),"
     print(
-        f"{result.model}{'' if recalibration == 'none' else f', recalibrated ({recalibration}),'} of run {folder.path.name}{'  SYNTHETIC COHORT' if result.synthetic else ''}\n"
+        f"{name} of run {folder.path.name}{'  SYNTHETIC COHORT' if result.synthetic else ''}\n"
         + f"p_response is the probability of {title}\n"
         + ", ".join(f"{counts.get(s, 0)} {s}" for s in ("scored", "abstained", "refused"))
         + f": {target}"
