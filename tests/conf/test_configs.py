@@ -8,7 +8,17 @@ from sklearn.base import clone
 
 from immunocast.cohort.outcomes import ENDPOINTS, make_labels
 from immunocast.cohort.synthetic import SyntheticCohort
-from immunocast.config import build, build_models, check, conf_dir, endpoint_of, frozen, load_config, params_yaml
+from immunocast.config import (
+    build,
+    build_models,
+    check,
+    conf_dir,
+    endpoint_of,
+    frozen,
+    load_config,
+    params_yaml,
+    prices_of,
+)
 from immunocast.errors import ConfigError
 from immunocast.features.preprocess import model_frame
 
@@ -139,6 +149,11 @@ def test_no_place_enters_params_or_the_frozen_configuration(root, monkeypatch):
         (["endpoint=os", "endpoint.horizon_months=-2"], ["endpoint.horizon_months is -2"]),
         (["endpoint=response", "endpoint.arms=[placebo]"], ["placebo", "control"]),
         (["evaluation.thresholds=0.3"], ["evaluation.thresholds=[0.3]"]),
+        (["evaluation.references=[loris+platt]"], ["loris+platt", "references"]),
+        (["decisions.prices.treatment=cheap"], ["decisions.prices.treatment", "cheap"]),
+        (["decisions.prices.test.dna=null"], ["decisions.prices.test.dna", "0 where it costs nothing"]),
+        (["+decisions.prices.test.ct=5"], ["decisions.prices.test.ct", "pdl1"]),
+        (["decisions.prices=5"], ["decisions.prices is 5", "null"]),
     ],
 )
 def test_a_wrong_setting_is_named_before_anything_runs(overrides, words):
@@ -172,3 +187,10 @@ def test_a_bare_classifier_is_refused_with_the_mend():
     cfg = load_config(["+models.bare={_target_: sklearn.naive_bayes.GaussianNB}"])
     with pytest.raises(ConfigError, match=r"models\.bare is a GaussianNB .* immunocast\.models\.learner\.Learner"):
         build_models(cfg)
+
+
+def test_prices_can_be_switched_off_and_a_reference_can_be_a_recalibrated_model():
+    cfg = load_config(["decisions.prices=null", "evaluation.references=[loris_routed+platt]"])
+    check(cfg)
+    assert prices_of(cfg) is None
+    assert prices_of(load_config()).treatment == load_config().decisions.prices.treatment

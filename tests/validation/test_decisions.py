@@ -13,6 +13,7 @@ from immunocast.validation.evaluate import evaluate
 from immunocast.validation.prices import Prices
 
 PRICES = Prices("USD", 1000.0, {"dna": 100.0, "pdl1": 10.0})
+FREE = dict.fromkeys(("blood", "clinical", "dna", "pdl1", "rna"), 0)
 FEW = 100
 
 
@@ -275,10 +276,11 @@ def test_broken_thresholds_are_told(change, says):
     ("settings", "says"),
     [
         ({"treatment": 1, "test": {}}, r"prices\.currency has no value"),
-        ({"currency": "EUR", "treatment": "much", "test": {}}, r"prices\.treatment is 'much'"),
-        ({"currency": "EUR", "treatment": -5, "test": {}}, r"prices\.treatment is -5"),
+        ({"currency": "EUR", "treatment": "much", "test": FREE}, r"prices\.treatment is 'much'"),
+        ({"currency": "EUR", "treatment": -5, "test": FREE}, r"prices\.treatment is -5"),
         ({"currency": "EUR", "treatment": 5, "test": {"ct": 9}}, r"test\.ct is unknown. Assays are blood, clinical"),
-        ({"currency": "EUR", "treatment": 5, "test": {"dna": None}}, r"test\.dna is None"),
+        ({"currency": "EUR", "treatment": 5, "test": {**FREE, "dna": None}}, r"test\.dna has no value"),
+        ({"currency": "EUR", "treatment": 5, "test": {**FREE, "dna": "x"}}, r"test\.dna is 'x'"),
         ({"currency": "EUR", "treatment": 5, "test": 7}, r"prices\.test is 7"),
         ({"currency": "EUR", "treatment": 5, "tests": {}}, r"prices\.tests is unknown"),
     ],

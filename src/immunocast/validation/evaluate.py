@@ -129,8 +129,8 @@ def evaluate(
         found["decisions"] += decide(everybody, (TREAT_ALL, "none"), None) if everybody else []
         if words.harm:
             notes.append(
-                f"{panel.scheme}: nobody is treated for a harm ({words.title}): decisions leave out patients treated and "
-                "cost per responder, and positive means predicted to have the event"
+                f"{panel.scheme}: nobody is treated for a harm ({words.title}): decisions leave out patients treated "
+                "and cost per responder, and positive means predicted to have the event"
             )
     return Evaluation(
         metrics=_table("metrics", found["metrics"]),
