@@ -18,6 +18,7 @@ from immunocast.config import (
     inner_settings,
     load_config,
     params_yaml,
+    prices_of,
 )
 from immunocast.errors import ConfigError
 from immunocast.features.preprocess import model_frame
@@ -189,6 +190,11 @@ def test_no_place_enters_params_or_the_frozen_configuration(root, monkeypatch):
         (["tuning=optuna", "tuning.n_trials=0"], ["tuning.n_trials is 0"]),
         (["tuning=optuna", "tuning.storage=trials"], ["tuning.storage", ".db"]),
         (["tuning=optuna", "tuning.timeout_s=-1"], ["tuning.timeout_s is -1"]),
+        (["evaluation.references=[loris+platt]"], ["loris+platt", "references"]),
+        (["decisions.prices.treatment=cheap"], ["decisions.prices.treatment", "cheap"]),
+        (["decisions.prices.test.dna=null"], ["decisions.prices.test.dna", "0 where it costs nothing"]),
+        (["+decisions.prices.test.ct=5"], ["decisions.prices.test.ct", "pdl1"]),
+        (["decisions.prices=5"], ["decisions.prices is 5", "null"]),
     ],
 )
 def test_a_wrong_setting_is_named_before_anything_runs(overrides, words):
@@ -222,3 +228,10 @@ def test_a_bare_classifier_is_refused_with_the_mend():
     cfg = load_config(["+models.bare={_target_: sklearn.naive_bayes.GaussianNB}"])
     with pytest.raises(ConfigError, match=r"models\.bare is a GaussianNB .* immunocast\.models\.learner\.Learner"):
         build_models(cfg)
+
+
+def test_prices_can_be_switched_off_and_a_reference_can_be_a_recalibrated_model():
+    cfg = load_config(["decisions.prices=null", "evaluation.references=[loris_routed+platt]"])
+    check(cfg)
+    assert prices_of(cfg) is None
+    assert prices_of(load_config()).treatment == load_config().decisions.prices.treatment

@@ -122,8 +122,9 @@ class RunView:
         names = sorted(self.models, key=len, reverse=True)
         if not names:
             return words
-        found = re.compile(rf"(?<![\w+])({'|'.join(map(re.escape, names))})(?![\w+])")
-        return found.sub(lambda match: self.label(match[1]), words)
+        # with its recalibration where it has one: a recalibrated model is another one than its raw output
+        found = re.compile(rf"(?<![\w+])(?:{'|'.join(map(re.escape, names))})(?:\+\w+)?(?![\w+])")
+        return found.sub(lambda match: self.label(match[0]), words)
 
     # ---- models
 
@@ -154,7 +155,8 @@ class RunView:
         if frame.empty:
             return set()
         values = frame.groupby(["model", "recalibration", "repeat", "fold"])["p_response"].nunique()
-        most = values.groupby("model").max()
+        # an update inside the test cohort gives a rule more than two values: its own output tells
+        most = values.groupby(["model", "recalibration"]).max().groupby("model").min()
         return {str(m) for m in most.index[most <= 2]}
 
     def operating_point(self, model: str) -> tuple[float, float] | None:

@@ -238,12 +238,17 @@ CURVES = _table(
         "curve": (
             _TEXT,
             False,
-            "roc; calibration (bins); calibration_smooth; decision; survival_os, survival_pfs (Kaplan-Meier)",
+            "roc; calibration (bins); calibration_smooth; decision; decision_difference (net benefit of model minus "
+            "that of the strategy in level, on the patients of both); survival_os, survival_pfs (Kaplan-Meier)",
         ),
         "model": (_TEXT, False, "model, 'model+recalibration' where recalibrated; treat_all, treat_none in decision"),
         "scheme": (_TEXT, False, "validation scheme"),
         "cohort_id": (_TEXT, False, "a cohort, or 'combined'"),
-        "level": (_TEXT, False, "risk group of a survival curve, 'all' elsewhere"),
+        "level": (
+            _TEXT,
+            False,
+            "risk group of a survival curve; treat_all or the reference of a decision_difference; 'all' elsewhere",
+        ),
         "x": (_FLOAT, False, "1 - specificity; predicted probability; threshold; months"),
         "y": (_FLOAT, True, "sensitivity; observed rate; net benefit; share without the event"),
         "ci_low": (_FLOAT, True, "lower end of the 95 % interval of y"),
@@ -331,8 +336,12 @@ DECISIONS = _table(
     {
         **_MODEL,
         "cohort_id": (_TEXT, False, "a cohort, or 'combined'"),
-        "rule": (_TEXT, False, "rule that chose the threshold on training folds; 'fixed' for a configured one"),
-        "threshold": (_FLOAT, True, "threshold; the median over folds where they differ"),
+        "rule": (
+            _TEXT,
+            False,
+            "rule that chose the threshold on training folds; 'fixed': configured; 'cutoff': the marker's own",
+        ),
+        "threshold": (_FLOAT, True, "threshold; the median over folds where they differ; null for a marker's cut-off"),
         "metric": (
             _TEXT,
             False,

@@ -163,8 +163,8 @@ def evaluate(
             found["comparisons"] += pair_rows(panel, chosen, settings)
         if words.harm:
             notes.append(
-                f"{panel.scheme}: nobody is treated for {words.event}, so that patients treated and cost per responder "
-                "are left out of decisions, where positive means predicted to have the event"
+                f"{panel.scheme}: nobody is treated for a harm ({words.title}): decisions leave out patients treated "
+                "and cost per responder, and positive means predicted to have the event"
             )
     return Evaluation(
         metrics=_table("metrics", found["metrics"]),

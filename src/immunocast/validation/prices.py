@@ -55,6 +55,9 @@ class Prices:
         for block in test:
             if block not in BLOCKS:
                 raise ConfigError(f"decisions.prices.test.{block} is unknown. Assays are {', '.join(BLOCKS)}.")
+        for block in BLOCKS:
+            if test.get(block) is None:
+                raise ConfigError(f"decisions.prices.test.{block} has no value. Give it, 0 where it costs nothing.")
         return cls(
             str(settings["currency"]),
             _price("decisions.prices.treatment", settings["treatment"]),
