@@ -147,11 +147,11 @@ class LeaveOneGroupOut:
         said = []
         if small:
             said.append(
-                f"{len(small)} {what}s train and are not tested (under {self.min_patients} patients or "
-                f"{self.min_events} events or non-events): {', '.join(small)}"
+                f"not tested, since under {self.min_patients} patients or {self.min_events} events or non-events; "
+                f"they train: {what} {', '.join(small)}"
             )
         if unknown:
-            said.append(f"{unknown} patients of unknown {what} are not tested")
+            said.append(f"not tested, since their {what} is unknown: n = {unknown}")
         return said
 
 
