@@ -24,7 +24,7 @@ class Controlled:
     Attributes
     ----------
     ids : (n,) frame with patient_id, cohort_id and person_id of the labelled patients, as cross-validation saw them.
-    table : (n,) their whole rows of the cohort table, which a scheme may look at; persons as numbers.
+    table : (n,) their whole rows of the cohort table, which a scheme may look at.
     y : (n,) 0/1.
     scheme, scheme_name, endpoint : of the run; the name is that of its tables.
     models : name -> unfitted model.
@@ -118,8 +118,7 @@ def controlled(
     patients = np.sort(own["patient_id"].unique().astype(str))
     return Controlled(
         ids=table[["patient_id", "cohort_id", "person_id"]],
-        # numbers instead of names, in the same order: schemes look persons up, once a permutation
-        table=table.assign(person_id=pd.factorize(table["person_id"], sort=True)[0]),
+        table=table,
         y=y[known].to_numpy(dtype=int),
         scheme=scheme,
         scheme_name=panel.scheme,
