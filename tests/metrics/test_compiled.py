@@ -69,6 +69,24 @@ def test_fits_are_those_of_numpy(data):
         np.testing.assert_allclose(fast, numpy, rtol=1e-8, atol=1e-9, err_msg=name)
 
 
+def test_fits_of_resamples_far_from_everybody():
+    # Newton starts at the fit of everybody: here it must shorten its steps, and leave the polynomial's reach
+    rng = np.random.default_rng(7)
+    p = rng.random(200)
+    y = (rng.random(200) < 0.2 * p).astype(int)
+    p[:4], y[:4] = [0, 1, 0, 1], [0, 1, 1, 0]  # logits of -14 and 14
+    against = (y == 1) == (p < 0.4)
+    counts = np.column_stack([np.where(against, 60, 1), np.where(against, 1, 600)]).astype(np.uint16)
+    numpy, fast = both(y, p[None], counts, METRICS["calibration_slope"])
+    assert np.ptp(numpy) > 1
+    np.testing.assert_allclose(fast, numpy, rtol=1e-9)
+    p, y = 0.5 + rng.normal(0, 0.01, 200), np.arange(200) == 0
+    counts = np.column_stack([np.where(y, 60_000, 1), np.where(y, 1, 60_000)]).astype(np.uint16)
+    numpy, fast = both(y.astype(int), p[None], counts, METRICS["calibration_intercept"])
+    assert numpy.round(1).tolist() == [-5.3, 5.8, -16.3]
+    np.testing.assert_allclose(fast, numpy, rtol=1e-9)
+
+
 @few
 @given(resamples())
 def test_equal_to_scikit_learn_with_sample_weights(data):
