@@ -20,11 +20,11 @@ def is_large(n: int, n_resamples: int) -> bool:
     return n * n_resamples >= COMPILED_FROM
 
 
-def count_draws(drawn: np.ndarray, counts: np.ndarray, start: int) -> None:
-    """Add up draws (b, m) into columns `start` to `start + b` of the counts (m, B)."""
+def count_draws(drawn: np.ndarray, counts: np.ndarray, rows: IntArray, start: int) -> None:
+    """Count draws (b, m) of the persons in `rows` (m,) into columns `start` to `start + b` of the counts."""
     from immunocast.metrics import _kernels
 
-    _kernels.count_draws(drawn, counts, start)
+    _kernels.count_draws(drawn, counts, rows, start)
 
 
 def rank_sums(y: IntArray, p: FloatArray, counts: np.ndarray) -> FloatArray:

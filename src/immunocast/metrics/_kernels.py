@@ -16,7 +16,7 @@ import numpy as np
 from numba import float64, int64, njit, uint16, uint32, void
 
 #: Columns of a tile.
-TILE = 32
+TILE = 64
 #: Largest argument for which `_tile_of_exponentials` takes its polynomial, and its halvings.
 _NEAR, _HALVINGS = 4.0, 4
 
@@ -40,17 +40,19 @@ def _keep(signature: Any) -> Callable[[Callable[..., Any]], Any]:
     return compiled
 
 
-@_keep(void(uint32[:, ::1], _COUNTS, int64))
-def count_draws(drawn, counts, start):
-    """Add up how often each of m persons was drawn: (b, m) draws into columns start to start + b of (m, B)."""
+@_keep(void(uint32[:, ::1], _COUNTS, int64[::1], int64))
+def count_draws(drawn, counts, rows, start):
+    """How often each of m persons was drawn: (b, m) draws into their rows of counts, columns start to start + b."""
     b, m = drawn.shape
-    tile = np.zeros((m, b), np.uint16)
+    tile = np.zeros((b, m), np.uint16)
     for t in range(b):
+        of_column, now = tile[t], drawn[t]
         for k in range(m):
-            tile[drawn[t, k], t] += np.uint16(1)
+            of_column[now[k]] += np.uint16(1)
     for i in range(m):
+        of_person = counts[rows[i], start : start + b]
         for t in range(b):
-            counts[i, start + t] = tile[i, t]
+            of_person[t] = tile[t, i]
 
 
 @_keep(void(_COUNTS, int64[::1], int64[::1], int64[::1], _ROWS))
@@ -77,15 +79,15 @@ def rank_sums(counts, order, event, ends, out):
             group_events[:], group_others[:] = 0.0, 0.0
             some_events, some_others = False, False
             while position < end:
-                row = order[position]
+                drawn = counts[order[position], start : start + width]
                 if event[position] == 1:
                     some_events = True
                     for t in range(width):
-                        group_events[t] += counts[row, start + t]
+                        group_events[t] += drawn[t]
                 else:
                     some_others = True
                     for t in range(width):
-                        group_others[t] += counts[row, start + t]
+                        group_others[t] += drawn[t]
                 position += 1
             if some_others:
                 for t in range(width):
@@ -97,9 +99,8 @@ def rank_sums(counts, order, event, ends, out):
                     called = events[t] + others[t]
                     # where nobody was drawn the quotient is 0 over 1
                     precision[t] += group_events[t] * (events[t] / max(called, 1.0))
-        for t in range(width):
-            out[0, start + t], out[1, start + t] = twice[t], precision[t]
-            out[2, start + t], out[3, start + t] = events[t], others[t]
+        found = out[:, start : start + width]
+        found[0], found[1], found[2], found[3] = twice[:width], precision[:width], events[:width], others[:width]
 
 
 @_keep(void(_COUNTS, _ROWS, _ROWS))
@@ -107,15 +108,19 @@ def weighted_sums(counts, values, out):
     """Sums over patients of each of k values times the counts: (n, B), (k, n) -> (k, B), written to `out`."""
     n, n_columns = counts.shape
     k = values.shape[0]
+    sums = np.empty((k, TILE))
     for start in range(0, n_columns, TILE):
         width = min(TILE, n_columns - start)
-        out[:, start : start + width] = 0.0
+        sums[:] = 0.0
         for i in range(n):
+            drawn = counts[i, start : start + width]
             for j in range(k):
                 value = values[j, i]
                 if value != 0.0:
+                    total = sums[j]
                     for t in range(width):
-                        out[j, start + t] += value * counts[i, start + t]
+                        total[t] += value * drawn[t]
+        out[:, start : start + width] = sums[:, :width]
 
 
 @_keep(void(_COUNTS, int64[::1], int64[::1], int64, int64, _ROWS))
@@ -123,11 +128,12 @@ def _add_up_groups(counts, order, ends, start, width, out):
     """Counts of a tile, patients with equal predictions added up: into (k, TILE)."""
     position = 0
     for g in range(len(ends)):
-        out[g, :] = 0.0
+        group = out[g]
+        group[:] = 0.0
         while position < ends[g]:
-            row = order[position]
+            drawn = counts[order[position], start : start + width]
             for t in range(width):
-                out[g, t] += counts[row, start + t]
+                group[t] += drawn[t]
             position += 1
 
 
@@ -156,11 +162,13 @@ def intercepts(counts, order, ends, x, event, first, limits, out):
         _add_up_groups(counts, order, ends, start, width, w)
         observed[:], total[:] = 0.0, 0.0
         for i in event:
+            drawn = counts[i, start : start + width]
             for t in range(width):
-                observed[t] += counts[i, start + t]
+                observed[t] += drawn[t]
         for g in range(k):
+            group = w[g]
             for t in range(width):
-                total[t] += w[g, t]
+                total[t] += group[t]
         open_ = np.zeros(TILE, np.bool_)
         for t in range(width):
             out[start + t] = np.nan
@@ -173,10 +181,10 @@ def intercepts(counts, order, ends, x, event, first, limits, out):
                 factor[t] = math.exp(-a[t])
             expected[:], squares[:] = 0.0, 0.0
             for g in range(k):
-                d = decay[g]
+                d, group = decay[g], w[g]
                 for t in range(width):
                     mu = 1.0 / (1.0 + d * factor[t])
-                    v = w[g, t] * mu
+                    v = group[t] * mu
                     expected[t] += v
                     squares[t] += v * mu
             for t in range(width):
@@ -233,19 +241,20 @@ def slopes(counts, order, ends, x, event, event_x, limits, out):
     t0, t1, total = np.empty(TILE), np.empty(TILE), np.empty(TILE)
     g0, g1 = np.empty(TILE), np.empty(TILE)
     h00, h01, h11 = np.empty(TILE), np.empty(TILE), np.empty(TILE)
-    e = np.empty(TILE)
+    e, far = np.empty(TILE), np.zeros(TILE, np.bool_)
     for start in range(0, counts.shape[1], TILE):
         width = min(TILE, counts.shape[1] - start)
         _add_up_groups(counts, order, ends, start, width, w)
         t0[:], t1[:], total[:] = 0.0, 0.0, 0.0
         for j in range(len(event)):
+            drawn, at = counts[event[j], start : start + width], event_x[j]
             for t in range(width):
-                count = float(counts[event[j], start + t])
-                t0[t] += count
-                t1[t] += count * event_x[j]
+                t0[t] += drawn[t]
+                t1[t] += drawn[t] * at
         for g in range(k):
+            group = w[g]
             for t in range(width):
-                total[t] += w[g, t]
+                total[t] += group[t]
         open_ = np.zeros(TILE, np.bool_)
         for t in range(width):
             out[start + t] = np.nan
@@ -254,27 +263,28 @@ def slopes(counts, order, ends, x, event, event_x, limits, out):
         for step in range(most):
             if not open_.any():
                 break
-            far = 0.0
             for t in range(width):
                 da[t], db[t] = a[t] - first_a, b[t] - first_b
-                far = max(far, abs(da[t]) + abs(db[t]) * reach)
+                far[t] = abs(da[t]) + abs(db[t]) * reach > _NEAR
+            any_far = far[:width].any()
             g0[:], g1[:] = 0.0, 0.0
             h00[:], h01[:], h11[:] = 0.0, 0.0, 0.0
             for g in range(k):
-                xg = x[g]
+                xg, group = x[g], w[g]
                 xx = xg * xg
                 if step == 0:  # all columns start at one place
                     e[:] = decay[g]
-                elif far <= _NEAR:
+                else:
                     _tile_of_exponentials(da, db, xg, e, width)
                     for t in range(width):
                         e[t] *= decay[g]
-                else:
-                    for t in range(width):
-                        e[t] = math.exp(min(-(a[t] + b[t] * xg), 700.0))
+                    if any_far:  # column by column, so that none depends on its neighbours
+                        for t in range(width):
+                            if far[t]:
+                                e[t] = math.exp(min(-(a[t] + b[t] * xg), 700.0))
                 for t in range(width):
                     mu = 1.0 / (1.0 + e[t])
-                    v = w[g, t] * mu
+                    v = group[t] * mu
                     g0[t] += v
                     g1[t] += v * xg
                     v *= 1.0 - mu

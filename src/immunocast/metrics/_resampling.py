@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from immunocast.errors import ConfigError
-from immunocast.metrics._arrays import FloatArray
+from immunocast.metrics._arrays import FloatArray, IntArray
 from immunocast.metrics._compiled import count_draws, is_large
 
 Counts = npt.NDArray[np.uint16]
@@ -26,7 +26,7 @@ Counts = npt.NDArray[np.uint16]
 BLOCK_BYTES = 16_000_000
 
 #: Resamples that the compiled loop counts at once: their counters fit the processor's cache.
-_DRAWN_AT_ONCE = 32
+_DRAWN_AT_ONCE = 64
 
 
 def person_weights(persons: Any, strata: Any = None, *, n_resamples: int = 2000, seed: int = 0) -> Counts:
@@ -58,11 +58,11 @@ def person_weights(persons: Any, strata: Any = None, *, n_resamples: int = 2000,
     levels, level = np.unique(labels, return_inverse=True)
     home = np.full(len(names), len(levels))
     np.minimum.at(home, person, level)
-    counts = np.zeros((len(names), n_resamples), dtype=np.uint16)
+    counts = np.empty((len(names), n_resamples), dtype=np.uint16)
     for k, name in enumerate(levels):
         members = np.flatnonzero(home == k)
         if len(members):
-            counts[members] = _draw(len(members), n_resamples, _stream(seed, str(name)))
+            _draw(counts, members, _stream(seed, str(name)))
     return counts if np.array_equal(person, np.arange(len(counts))) else counts[person]
 
 
@@ -72,20 +72,19 @@ def _stream(seed: int, name: str) -> np.random.Generator:
     return np.random.default_rng([seed, *words])
 
 
-def _draw(m: int, n_resamples: int, rng: np.random.Generator) -> Counts:
-    """Multiplicities of m persons in each resample, (m, B), drawn in blocks of bounded memory."""
-    out = np.empty((m, n_resamples), dtype=np.uint16)
+def _draw(counts: Counts, members: IntArray, rng: np.random.Generator) -> None:
+    """Write the members' rows of the counts: multiplicities in each resample, drawn in blocks of bounded memory."""
+    m, n_resamples = len(members), counts.shape[1]
     compiled = is_large(m, n_resamples)
     size = _DRAWN_AT_ONCE if compiled else max(1, BLOCK_BYTES // (16 * m))
     for start in range(0, n_resamples, size):
         b = min(size, n_resamples - start)
         drawn = rng.integers(0, m, size=(b, m), dtype=np.uint32)  # the same numbers as of any other integer type
         if compiled:
-            count_draws(drawn, out, start)
+            count_draws(drawn, counts, members, start)
         else:
             flat = drawn + np.arange(b)[:, None] * m
-            out[:, start : start + b] = np.bincount(flat.ravel(), minlength=b * m).reshape(b, m).T
-    return out
+            counts[members, start : start + b] = np.bincount(flat.ravel(), minlength=b * m).reshape(b, m).T
 
 
 @dataclass(frozen=True)
