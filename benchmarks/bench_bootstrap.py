@@ -1,91 +1,173 @@
-"""Bootstrap of AUROC, AUPRC and Brier: immunocast against a loop over scikit-learn calls.
+"""Bootstrap of the catalogue's metrics: immunocast against a loop over scikit-learn calls.
 
-Both see the same resamples, and the script stops where the values differ. The peer runs on fewer resamples and its
-time is scaled up, which a loop allows. Ours draws the resamples within its
-time, the peer gets them. Medians over rounds that alternate between the two, one thread each.
+    python benchmarks/run.py bootstrap [--rounds 5]
 
-    python benchmarks/bench_bootstrap.py [--rounds 5] [--peer-resamples 200]
+Both see the same resamples. The peer runs on fewer resamples and its time is scaled up, which a loop allows: that
+its time grows in proportion is shown. Ours draws the resamples within its time, the peer gets them.
 """
 
 from __future__ import annotations
 
-import argparse
 import os
-import platform
 import statistics
+import subprocess
 import sys
-import time
-from importlib.metadata import version
-from pathlib import Path
+import tempfile
 
 import numpy as np
-from sklearn.metrics import average_precision_score, brier_score_loss, roc_auc_score
+from _table import Row, Section, timed
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import average_precision_score, brier_score_loss, d2_brier_score, roc_auc_score
 from threadpoolctl import threadpool_limits
 
-from immunocast.metrics import METRICS, blocks, person_weights, quotient, resampled_parts
+from immunocast.metrics import METRICS, blocks, logit, person_weights, quotient, resampled_fits, resampled_parts
+from immunocast.metrics import _compiled as compiled
 
-PEERS = {"auroc": roc_auc_score, "auprc": average_precision_score, "brier": brier_score_loss}
+RESAMPLES = 2000
+THRESHOLD = 0.3
+#: Resamples on which the peer is timed, by patients; half as many are timed as well.
+PEER_RESAMPLES = {500: 200, 5000: 100}
+#: Largest difference that passes: sums to rounding, fits to what both iterations promise.
+TOLERANCE = {"calibration_intercept": 1e-8, "calibration_slope": 1e-6}
+
+ABOUT = """
+Values of all B resamples that percentile intervals are made of. The peer is a loop over resamples: `roc_auc_score`,
+`average_precision_score`, `brier_score_loss`, `d2_brier_score` of scikit-learn; for the calibration slope
+`LogisticRegression(C=inf, solver="newton-cholesky")` on the logit; for the calibration intercept, which needs an
+offset that scikit-learn lacks, Newton's method in NumPy; for net benefit two counts in NumPy. Predictions have three
+digits, so that there are ties. immunocast's NumPy way batches resamples; its compiled way (numba) is taken from
+{from_:,} patient-resamples on. Drawing the resamples is within immunocast's time, not within the peer's.
+"""
 
 
-def ours(y: np.ndarray, p: np.ndarray, n_resamples: int) -> np.ndarray:
-    """(3, B) values, the drawing of the resamples included."""
-    counts = person_weights(np.arange(len(y)), n_resamples=n_resamples)
-    specs = [(METRICS[name], None) for name in PEERS]
-    return np.array([quotient(*parts) for parts in resampled_parts(specs, y, p[None], blocks(counts))])
+def newton_intercept(y: np.ndarray, x: np.ndarray) -> float:
+    """Intercept of a logistic model with offset x."""
+    a = 0.0
+    for _ in range(50):
+        mu = 1 / (1 + np.exp(-(x + a)))
+        step = np.sum(y - mu) / np.sum(mu * (1 - mu))
+        a += step
+        if abs(step) < 1e-9:
+            break
+    return a
 
 
-def loop(y: np.ndarray, p: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """(3, B) values by scikit-learn on the patients drawn, the resamples given."""
+def sklearn_slope(y: np.ndarray, x: np.ndarray) -> float:
+    """Slope of a logistic model without penalty."""
+    model = LogisticRegression(C=np.inf, solver="newton-cholesky", tol=1e-8, max_iter=100)
+    return float(model.fit(x[:, None], y).coef_[0, 0])
+
+
+def counted_benefit(y: np.ndarray, p: np.ndarray) -> float:
+    """Net benefit at the threshold."""
+    treated = p >= THRESHOLD
+    return (np.sum(treated & (y == 1)) - np.sum(treated & (y == 0)) * THRESHOLD / (1 - THRESHOLD)) / len(y)
+
+
+PEERS = {
+    "auroc": roc_auc_score,
+    "auprc": average_precision_score,
+    "brier": brier_score_loss,
+    "scaled_brier": d2_brier_score,
+    "calibration_intercept": lambda y, p: newton_intercept(y, logit(p)),
+    "calibration_slope": lambda y, p: sklearn_slope(y, logit(p)),
+    "net_benefit": counted_benefit,
+}
+SETS = {
+    "AUROC, AUPRC, Brier": ("auroc", "auprc", "brier"),
+    "all seven metrics": tuple(PEERS),
+}
+
+
+def ours(y: np.ndarray, p: np.ndarray, names: tuple[str, ...]) -> dict[str, np.ndarray]:
+    """Values (B,) by metric, the drawing of the resamples included."""
+    resamples = blocks(person_weights(np.arange(len(y)), n_resamples=RESAMPLES))
+    specs = [(METRICS[k], THRESHOLD if METRICS[k].at_threshold else None) for k in names if METRICS[k].adds_up]
+    found = {
+        m.name: quotient(*parts)
+        for (m, _), parts in zip(specs, resampled_parts(specs, y, p[None], resamples), strict=True)
+    }
+    for name in names:
+        if not METRICS[name].adds_up:
+            found[name] = resampled_fits(METRICS[name], y, p[None], resamples)
+    return found
+
+
+def loop(y: np.ndarray, p: np.ndarray, counts: np.ndarray, name: str) -> np.ndarray:
+    """Values of one metric on the patients drawn, the resamples given."""
     drawn = [np.repeat(np.arange(len(y)), column) for column in counts.T]
-    return np.array([[peer(y[rows], p[rows]) for rows in drawn] for peer in PEERS.values()])
+    return np.array([PEERS[name](y[rows], p[rows]) for rows in drawn])
 
 
-def measure(n: int, n_resamples: int, peer_resamples: int, rounds: int) -> tuple[float, float]:
-    """Median seconds of ours and of the loop, both for `n_resamples`."""
-    rng = np.random.default_rng(0)
-    p = np.round(rng.beta(2, 4, n), 3)  # with ties, as predictions have
-    y = (rng.random(n) < p).astype(int)
-    counts = person_weights(np.arange(n), n_resamples=peer_resamples)
-    times: tuple[list[float], list[float]] = ([], [])
-    for _ in range(rounds):
-        start = time.perf_counter()
-        fast = ours(y, p, n_resamples)
-        middle = time.perf_counter()
-        slow = loop(y, p, counts)
-        times[0].append(middle - start)
-        times[1].append((time.perf_counter() - middle) * n_resamples / peer_resamples)
-        worst = np.abs(fast[:, :peer_resamples] - slow).max()
-        if worst > 1e-12:
-            sys.exit(f"The values differ by {worst}: there is nothing to compare.")
-    return statistics.median(times[0]), statistics.median(times[1])
+def section(rounds: int) -> Section:
+    """The rows of both sizes, both sets of metrics, both ways."""
+    rows, notes = [], []
+    default = compiled.COMPILED_FROM
+    with threadpool_limits(1):
+        for n, k in PEER_RESAMPLES.items():
+            rng = np.random.default_rng(0)
+            p = np.round(rng.beta(2, 4, n), 3)
+            y = (rng.random(n) < p).astype(int)
+            counts = person_weights(np.arange(n), n_resamples=k)
+            taken: dict[tuple[str, str], list[float]] = {}
+            peer: dict[str, list[float]] = {name: [] for name in PEERS}
+            half: list[float] = []
+            worst: dict[tuple[str, str], float] = {}
+            for turn in range(rounds + 1):  # the first warms both up and is not kept
+                slow = {}
+                for name in PEERS:
+                    slow[name], seconds = timed(lambda name=name: loop(y, p, counts, name))
+                    if turn:
+                        peer[name].append(seconds * RESAMPLES / k)
+                if turn:
+                    half.append(
+                        sum(timed(lambda name=name: loop(y, p, counts[:, : k // 2], name))[1] for name in PEERS)
+                    )
+                for way in ("NumPy", "compiled"):
+                    compiled.COMPILED_FROM = 0 if way == "compiled" else n * RESAMPLES + 1
+                    for what, names in SETS.items():
+                        fast, seconds = timed(lambda names=names: ours(y, p, names))
+                        if turn:
+                            taken.setdefault((what, way), []).append(seconds)
+                        worst[what, way] = max(_difference(fast[m][:k], slow[m], m) for m in names)
+                compiled.COMPILED_FROM = default
+            for what, names in SETS.items():
+                of_peer = [sum(times) for times in zip(*(peer[name] for name in names), strict=True)]
+                for way in ("NumPy", "compiled"):
+                    target = 80 if n == 500 else 20 if way == "NumPy" else 200
+                    label = f"{what}; n = {n:,}, B = {RESAMPLES:,}"
+                    rows.append(Row(label, way, "loop", taken[what, way], of_peer, worst[what, way], target))
+            whole = statistics.median(sum(t) for t in zip(*peer.values(), strict=True)) * k / RESAMPLES
+            notes.append(
+                f"n = {n:,}: the loop was timed on {k} resamples and scaled to {RESAMPLES:,}; on {k // 2} it took "
+                f"{statistics.median(half) / whole:.2f} of the time on {k}."
+            )
+    cold, warm = first_use()
+    notes.append(
+        f"The compiled loops cost {cold:.1f} s the first time on a machine, {warm:.1f} s once a process afterwards "
+        "(numba included); their machine code is kept on disk."
+    )
+    packages = ("immunocast", "numpy", "numba", "scikit-learn")
+    return Section("Bootstrap", ABOUT.format(from_=default), rows, packages, notes)
 
 
-def processor() -> str:
-    """Name of the processor, as far as the system tells."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.is_file() else []
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor()
+def first_use() -> tuple[float, float]:
+    """Processor seconds until the compiled loops are ready, in a fresh process: nothing kept on disk, and kept."""
+    code = (
+        "import time, immunocast.metrics; start = time.process_time(); import immunocast.metrics._kernels; "
+        "print(time.process_time() - start)"
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        env = {**os.environ, "NUMBA_CACHE_DIR": folder}
+        runs = [
+            subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True)
+            for _ in "12"
+        ]
+    return float(runs[0].stdout), float(runs[1].stdout)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--peer-resamples", type=int, default=200)
-    args = parser.parse_args()
-    print(f"machine   {processor()}, {os.cpu_count()} cores, one thread used; {platform.system()}")
-    print(f"python    {platform.python_version()}")
-    print("versions  " + ", ".join(f"{m} {version(m)}" for m in ("immunocast", "numpy", "scikit-learn")))
-    for name in ("OPENBLAS_CORETYPE", "NPY_DISABLE_CPU_FEATURES"):
-        if os.environ.get(name):
-            print(f"note      {name}={os.environ[name]} is set and may change NumPy's speed")
-    print(f"peer      timed on {args.peer_resamples} resamples and scaled; median of {args.rounds} rounds\n")
-    print("| n | B | scikit-learn loop, s | immunocast, s | ratio |\n|---|---|---|---|---|")
-    for n in (500, 5000):
-        with threadpool_limits(1):
-            fast, slow = measure(n, 2000, args.peer_resamples, args.rounds)
-        print(f"| {n} | 2000 | {slow:.2f} | {fast:.3f} | {slow / fast:.0f}x |", flush=True)
-
-
-if __name__ == "__main__":
-    main()
+def _difference(fast: np.ndarray, slow: np.ndarray, name: str) -> float:
+    worst = float(np.abs(fast - slow).max())
+    if not worst <= TOLERANCE.get(name, 1e-12):
+        sys.exit(f"{name} differs by {worst}: there is nothing to compare.")
+    return worst

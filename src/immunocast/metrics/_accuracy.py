@@ -7,34 +7,24 @@ from typing import Any
 import numpy as np
 
 from immunocast.metrics._arrays import FloatArray, IntArray, check_pair
-from immunocast.metrics._types import Parts
+from immunocast.metrics._types import PatientSum
 
 
-def brier_parts(y: IntArray, p: FloatArray) -> Parts:
-    """Batched Brier score: sum of squared errors and number of patients, for each column of the weights."""
-    squared = (p - y) ** 2
-
-    def parts(weights: FloatArray) -> tuple[FloatArray, FloatArray]:
-        return np.einsum("nb,n->b", weights, squared), weights.sum(axis=0)
-
-    return parts
+def _squared_error(y: IntArray, p: FloatArray) -> FloatArray:
+    return (p - y) ** 2
 
 
-def scaled_brier_parts(y: IntArray, p: FloatArray) -> Parts:
-    """Batched scaled Brier score: gain in squared error over the prevalence, and the prevalence's squared error.
+def _gain_over_prevalence(squared: FloatArray, events: FloatArray, n: FloatArray) -> tuple[FloatArray, FloatArray]:
+    reference = events * (n - events) / np.maximum(n, 1)
+    return reference - squared, reference
 
-    Summed over cohorts, the gain is relative to each cohort's own prevalence.
-    """
-    squared = (p - y) ** 2
-    events = np.flatnonzero(y == 1)
 
-    def parts(weights: FloatArray) -> tuple[FloatArray, FloatArray]:
-        n = weights.sum(axis=0)
-        n_events = weights[events].sum(axis=0)
-        reference = n_events * (n - n_events) / np.maximum(n, 1)
-        return reference - np.einsum("nb,n->b", weights, squared), reference
+#: Batched Brier score: sum of squared errors over the number of patients.
+brier_sum = PatientSum(_squared_error, lambda squared, events, n: (squared, n))
 
-    return parts
+#: Batched scaled Brier score: gain in squared error over the prevalence, over the prevalence's squared error.
+#: Summed over cohorts, the gain is relative to each cohort's own prevalence.
+scaled_brier_sum = PatientSum(_squared_error, _gain_over_prevalence)
 
 
 def brier(y_true: Any, p: Any) -> float:

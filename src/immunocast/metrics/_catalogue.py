@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from immunocast.errors import ConfigError, NotFoundError
-from immunocast.metrics._accuracy import brier, brier_parts, scaled_brier, scaled_brier_parts
+from immunocast.metrics import _compiled
+from immunocast.metrics._accuracy import brier, brier_sum, scaled_brier, scaled_brier_sum
 from immunocast.metrics._arrays import FloatArray, IntArray, check_pair, check_threshold
 from immunocast.metrics._calibration import calibration_intercept, calibration_slope
 from immunocast.metrics._discrimination import auprc, auprc_parts, auroc, auroc_parts
 from immunocast.metrics._logistic import calibration_intercept_fit, calibration_slope_fit
-from immunocast.metrics._resampling import blocks, percentile_interval, person_weights
-from immunocast.metrics._types import Fitted, Parts
-from immunocast.metrics._utility import net_benefit, net_benefit_parts
+from immunocast.metrics._resampling import Blocks, blocks, percentile_interval, person_weights
+from immunocast.metrics._types import BatchedFit, Fitted, Parts, PatientSum
+from immunocast.metrics._utility import net_benefit, net_benefit_sum
 
 
 @dataclass(frozen=True)
@@ -29,8 +31,9 @@ class Metric:
     label : name in figures.
     function : (y_true, p) -> float, or (y_true, p, threshold) where `at_threshold`.
     better : "higher", "lower", or "zero" and "one" for calibration.
-    parts : batched form of a metric that is a quotient of sums, (y, p[, threshold]) -> Parts.
-    fit : batched form of a metric that is fitted, (y, p) -> Fitted. A metric without either form still works: the
+    total : batched form of a metric that is made of one sum over patients.
+    parts : batched form of any other quotient of sums, (y, p[, threshold]) -> Parts.
+    fit : batched form of a metric that is fitted, (y, p) -> Fitted. A metric without any of these still works: the
         bootstrap then calls `function` on every resample, which is slow.
     ranks : True where the metric compares patients with each other and so is computed within a cohort and averaged.
     at_threshold : True where it needs a probability threshold.
@@ -41,6 +44,7 @@ class Metric:
     label: str
     function: Callable[..., float]
     better: str
+    total: PatientSum | None = None
     parts: Callable[..., Parts] | None = None
     fit: Callable[[IntArray, FloatArray], Fitted] | None = None
     ranks: bool = False
@@ -54,9 +58,10 @@ class Metric:
 
     def prepare(self, y: IntArray, p: FloatArray, threshold: float | None = None) -> Parts:
         """Sort once; the result takes weights (n, b). For metrics that add up."""
-        if self.parts is None:
+        batched = self.total.parts if self.total else self.parts
+        if batched is None:
             return self._slow_parts(y, p, threshold)
-        return self.parts(y, p, check_threshold(threshold)) if self.at_threshold else self.parts(y, p)
+        return batched(y, p, check_threshold(threshold)) if self.at_threshold else batched(y, p)
 
     def _slow_parts(self, y: IntArray, p: FloatArray, threshold: float | None) -> Parts:
         extra = (check_threshold(threshold),) if self.at_threshold else ()
@@ -75,8 +80,8 @@ class Metric:
 _ALL = (
     Metric("auroc", "AUROC", auroc, "higher", parts=auroc_parts, ranks=True),
     Metric("auprc", "AUPRC", auprc, "higher", parts=auprc_parts, ranks=True),
-    Metric("brier", "Brier score", brier, "lower", parts=brier_parts),
-    Metric("scaled_brier", "Scaled Brier score", scaled_brier, "higher", parts=scaled_brier_parts),
+    Metric("brier", "Brier score", brier, "lower", total=brier_sum),
+    Metric("scaled_brier", "Scaled Brier score", scaled_brier, "higher", total=scaled_brier_sum),
     Metric(
         "calibration_intercept",
         "Calibration intercept",
@@ -93,7 +98,7 @@ _ALL = (
         fit=calibration_slope_fit,
         compared=False,
     ),
-    Metric("net_benefit", "Net benefit", net_benefit, "higher", parts=net_benefit_parts, at_threshold=True),
+    Metric("net_benefit", "Net benefit", net_benefit, "higher", total=net_benefit_sum, at_threshold=True),
 )
 
 #: Every metric by name, in the order in which reports show them.
@@ -126,20 +131,62 @@ def resampled_parts(
     metrics : metrics that add up, each with its threshold or None.
     y : (n,) outcomes.
     p : (r, n) predictions of r repeats.
-    weight_blocks : weights (n, b) of consecutive resamples.
+    weight_blocks : what `blocks` gives, or any weights (n, b) of consecutive resamples.
 
     Returns
     -------
     One (numerator, denominator) of shape (B,) a metric.
     """
+    found: dict[int, tuple[FloatArray, FloatArray]] = {}
+    if isinstance(weight_blocks, Blocks) and weight_blocks.compiled:
+        found = _compiled_parts(metrics, y, p, weight_blocks)
+    left = [k for k in range(len(metrics)) if k not in found]
+    if left:
+        batched = _batched_parts([metrics[k] for k in left], y, p, weight_blocks)
+        found.update(zip(left, batched, strict=True))
+    return [found[k] for k in range(len(metrics))]
+
+
+def _batched_parts(
+    metrics: Sequence[tuple[Metric, float | None]], y: IntArray, p: FloatArray, weight_blocks: Iterable[FloatArray]
+) -> list[tuple[FloatArray, FloatArray]]:
     prepared = [[metric.prepare(y, q, threshold) for q in p] for metric, threshold in metrics]
-    found: list[list[tuple[FloatArray, FloatArray]]] = [[] for _ in metrics]
+    stored: list[list[tuple[FloatArray, FloatArray]]] = [[] for _ in metrics]
     for weights in weight_blocks:
-        for store, repeats in zip(found, prepared, strict=True):
-            pieces = [parts(weights) for parts in repeats]
-            # the denominator depends on outcomes and weights only: it is the same in every repeat
-            store.append((np.mean([piece[0] for piece in pieces], axis=0), pieces[0][1]))
-    return [(np.concatenate([num for num, _ in store]), np.concatenate([den for _, den in store])) for store in found]
+        for store, repeats in zip(stored, prepared, strict=True):
+            store.append(_over_repeats([parts(weights) for parts in repeats]))
+    return [(np.concatenate([num for num, _ in store]), np.concatenate([den for _, den in store])) for store in stored]
+
+
+def _over_repeats(pieces: list[tuple[FloatArray, FloatArray]]) -> tuple[FloatArray, FloatArray]:
+    # the denominator depends on outcomes and weights only: it is the same in every repeat
+    return np.mean([piece[0] for piece in pieces], axis=0), pieces[0][1]
+
+
+def _compiled_parts(
+    metrics: Sequence[tuple[Metric, float | None]], y: IntArray, p: FloatArray, resamples: Blocks
+) -> dict[int, tuple[FloatArray, FloatArray]]:
+    """Parts of the metrics that have a compiled form, by position: one pass for all sums, one for all ranks."""
+    ranks = {k: m for k, (m, _) in enumerate(metrics) if m.parts in (auroc_parts, auprc_parts)}
+    sums = {k: (m.total, check_threshold(t) if m.at_threshold else None) for k, (m, t) in enumerate(metrics) if m.total}
+    # Brier and scaled Brier add up the same values
+    added = {(total.value, t): None for total, t in sums.values()}
+    pieces: dict[int, list[tuple[FloatArray, FloatArray]]] = {k: [] for k in [*sums, *ranks]}
+    for q in p:
+        if sums:
+            values = [value(y, q) if t is None else value(y, q, t) for value, t in added]
+            rows = np.array([*values, (y == 1).astype(np.float64), np.ones(len(y))])
+            *totals, events, patients = resamples.over_counts(partial(_compiled.weighted_sums, rows))
+            by_value = dict(zip(added, totals, strict=True))
+            for k, (total, t) in sums.items():
+                pieces[k].append(total.combine(by_value[total.value, t], events, patients))
+        if ranks:
+            twice, precision, events, others = resamples.over_counts(partial(_compiled.rank_sums, y, q))
+            for k, metric in ranks.items():
+                both = others > 0
+                auprc_piece = precision * both, events * both
+                pieces[k].append((twice / 2, events * others) if metric.parts is auroc_parts else auprc_piece)
+    return {k: _over_repeats(found) for k, found in pieces.items()}
 
 
 def resampled_fits(metric: Metric, y: IntArray, p: FloatArray, weight_blocks: Iterable[FloatArray]) -> FloatArray:
@@ -147,6 +194,10 @@ def resampled_fits(metric: Metric, y: IntArray, p: FloatArray, weight_blocks: It
     if metric.fit is None:
         raise ConfigError(f"{metric.name} is not a fitted metric.")
     fits = [metric.fit(y, q) for q in p]
+    if isinstance(weight_blocks, Blocks) and weight_blocks.compiled:
+        over_counts = [fit.over_counts for fit in fits if isinstance(fit, BatchedFit)]
+        if len(over_counts) == len(fits):
+            return np.mean([weight_blocks.over_counts(fit) for fit in over_counts], axis=0)
     return np.concatenate([np.mean([fit(weights) for fit in fits], axis=0) for weights in weight_blocks])
 
 
@@ -178,6 +229,7 @@ def bootstrap(
     n_resamples: int = 2000,
     seed: int = 0,
     level: float = 0.95,
+    compiled: bool | None = None,
 ) -> dict[str, Estimate]:
     """Estimates with percentile intervals, resampling persons within strata.
 
@@ -191,6 +243,7 @@ def bootstrap(
     threshold : for metrics that need one.
     n_resamples, seed : as for `person_weights`.
     level : confidence level.
+    compiled : as for `blocks`.
 
     Returns
     -------
@@ -209,17 +262,16 @@ def bootstrap(
     if persons is None:
         persons = [f"{i:012d}" for i in range(len(y))]
     counts = person_weights(persons, strata, n_resamples=n_resamples, seed=seed)
+    resamples = blocks(counts, whole_first=True, compiled=compiled)
     chosen = [get_metric(name) for name in metrics]
     additive = [(m, threshold if m.at_threshold else None) for m in chosen if m.adds_up]
     values = {
         m.name: quotient(*parts)
-        for (m, _), parts in zip(
-            additive, resampled_parts(additive, y, q[None], blocks(counts, whole_first=True)), strict=True
-        )
+        for (m, _), parts in zip(additive, resampled_parts(additive, y, q[None], resamples), strict=True)
     }
     for m in chosen:
         if not m.adds_up:
-            values[m.name] = resampled_fits(m, y, q[None], blocks(counts, whole_first=True))
+            values[m.name] = resampled_fits(m, y, q[None], resamples)
     out = {}
     for m in chosen:
         low, high, left_out = percentile_interval(values[m.name][1:], level=level)

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from immunocast.metrics import _compiled
 from immunocast.metrics._arrays import FloatArray, IntArray, logit
-from immunocast.metrics._types import Fitted
+from immunocast.metrics._types import BatchedFit, Fitted
 
 _MAX_STEPS = 50
 #: Newton's error after a step is about its square, so that a step this small leaves nothing that shows.
@@ -62,7 +63,7 @@ def _in_chunks(fit: Fitted, n_groups: int) -> Fitted:
     return chunked
 
 
-def calibration_intercept_fit(y: IntArray, p: FloatArray) -> Fitted:
+def calibration_intercept_fit(y: IntArray, p: FloatArray) -> BatchedFit:
     """Batched calibration intercept; NaN in columns without both classes."""
     groups = _Grouped.of(logit(p))
     x = groups.x[:, None]
@@ -91,10 +92,14 @@ def calibration_intercept_fit(y: IntArray, p: FloatArray) -> Fitted:
 
     everybody = float(fit(np.ones((len(y), 1)), 0.0)[0])
     start = everybody if np.isfinite(everybody) else 0.0
-    return _in_chunks(lambda weights: fit(weights, start), len(groups.x))
+    limits = np.array([_MAX_STEPS, _LAST_STEP, _LONGEST_STEP, _TINY])
+    return BatchedFit(
+        _in_chunks(lambda weights: fit(weights, start), len(groups.x)),
+        lambda counts: _compiled.intercepts(y, p, counts, start, limits),
+    )
 
 
-def calibration_slope_fit(y: IntArray, p: FloatArray) -> Fitted:
+def calibration_slope_fit(y: IntArray, p: FloatArray) -> BatchedFit:
     """Batched calibration slope.
 
     NaN in columns where the slope is not finite: one class only, a constant prediction, or classes that a cut-off
@@ -142,6 +147,9 @@ def calibration_slope_fit(y: IntArray, p: FloatArray) -> Fitted:
             slopes[todo[~open_]] = b[~open_]
             if open_.sum() < 0.5 * len(todo):
                 todo, w, t0, t1, a, b = todo[open_], w[:, open_], t0[open_], t1[open_], a[open_], b[open_]
+        return without_runaways(slopes, weights)
+
+    def without_runaways(slopes: FloatArray, weights: np.ndarray) -> FloatArray:
         suspicious = np.flatnonzero(np.abs(slopes) * span > _SUSPICIOUS_SPAN)
         if len(suspicious):
             finite = _slope_is_finite(groups, weights[:, suspicious], y)
@@ -153,7 +161,14 @@ def calibration_slope_fit(y: IntArray, p: FloatArray) -> Fitted:
     slope = everybody if np.isfinite(everybody) else 1.0
     rate = float(np.clip(np.mean(y), 0.01, 0.99))
     start = (float(np.log(rate / (1 - rate))), slope)
-    return _in_chunks(lambda weights: fit(weights, start), len(x))
+    limits = np.array([_MAX_STEPS, _LAST_STEP, _LONGEST_STEP, _TINY, *start])
+
+    def over_counts(counts: np.ndarray) -> FloatArray:
+        if span == 0:
+            return np.full(counts.shape[1], np.nan)
+        return without_runaways(_compiled.slopes(y, logits - centre, counts, limits), counts)
+
+    return BatchedFit(_in_chunks(lambda weights: fit(weights, start), len(x)), over_counts)
 
 
 def _slope_is_finite(groups: _Grouped, weights: FloatArray, y: IntArray) -> np.ndarray:

@@ -9,19 +9,24 @@ nor on how work is spread.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from immunocast.errors import ConfigError
-from immunocast.metrics._arrays import FloatArray
+from immunocast.metrics._arrays import FloatArray, IntArray
+from immunocast.metrics._compiled import count_draws, is_large
 
 Counts = npt.NDArray[np.uint16]
 
 #: Bytes that one block of weights may take as floats; temporary arrays of a metric are a few times this.
 BLOCK_BYTES = 16_000_000
+
+#: Resamples that the compiled loop counts at once: their counters fit the processor's cache.
+_DRAWN_AT_ONCE = 64
 
 
 def person_weights(persons: Any, strata: Any = None, *, n_resamples: int = 2000, seed: int = 0) -> Counts:
@@ -53,12 +58,12 @@ def person_weights(persons: Any, strata: Any = None, *, n_resamples: int = 2000,
     levels, level = np.unique(labels, return_inverse=True)
     home = np.full(len(names), len(levels))
     np.minimum.at(home, person, level)
-    counts = np.zeros((len(names), n_resamples), dtype=np.uint16)
+    counts = np.empty((len(names), n_resamples), dtype=np.uint16)
     for k, name in enumerate(levels):
         members = np.flatnonzero(home == k)
         if len(members):
-            counts[members] = _draw(len(members), n_resamples, _stream(seed, str(name)))
-    return counts[person]
+            _draw(counts, members, _stream(seed, str(name)))
+    return counts if np.array_equal(person, np.arange(len(counts))) else counts[person]
 
 
 def _stream(seed: int, name: str) -> np.random.Generator:
@@ -67,36 +72,68 @@ def _stream(seed: int, name: str) -> np.random.Generator:
     return np.random.default_rng([seed, *words])
 
 
-def _draw(m: int, n_resamples: int, rng: np.random.Generator) -> Counts:
-    """Multiplicities of m persons in each resample, (m, B), drawn in blocks of bounded memory."""
-    out = np.empty((m, n_resamples), dtype=np.uint16)
-    size = max(1, BLOCK_BYTES // (16 * m))
+def _draw(counts: Counts, members: IntArray, rng: np.random.Generator) -> None:
+    """Write the members' rows of the counts: multiplicities in each resample, drawn in blocks of bounded memory."""
+    m, n_resamples = len(members), counts.shape[1]
+    compiled = is_large(m, n_resamples)
+    size = _DRAWN_AT_ONCE if compiled else max(1, BLOCK_BYTES // (16 * m))
     for start in range(0, n_resamples, size):
         b = min(size, n_resamples - start)
-        drawn = rng.integers(0, m, size=(b, m))
-        drawn += np.arange(b)[:, None] * m
-        out[:, start : start + b] = np.bincount(drawn.ravel(), minlength=b * m).reshape(b, m).T
-    return out
+        drawn = rng.integers(0, m, size=(b, m), dtype=np.uint32)  # the same numbers as of any other integer type
+        if compiled:
+            count_draws(drawn, counts, members, start)
+        else:
+            flat = drawn + np.arange(b)[:, None] * m
+            counts[members, start : start + b] = np.bincount(flat.ravel(), minlength=b * m).reshape(b, m).T
 
 
-def blocks(counts: Counts, *, whole_first: bool = False) -> Iterator[FloatArray]:
+@dataclass(frozen=True)
+class Blocks:
+    """Resamples as metrics take them: iterated, float weights in blocks; kept whole for the compiled loops.
+
+    Attributes
+    ----------
+    counts : (n, B) as `person_weights` gives them, or rows of it.
+    whole_first : True where a column comes before all others in which everybody counts once: the estimate itself.
+    compiled : whether the compiled loops are used, for metrics that have them.
+    """
+
+    counts: Counts
+    whole_first: bool
+    compiled: bool
+
+    def __iter__(self) -> Iterator[FloatArray]:
+        n, b = self.counts.shape
+        if self.whole_first:
+            yield np.ones((n, 1))
+        size = max(64, BLOCK_BYTES // (8 * max(n, 1)))
+        for start in range(0, b, size):
+            yield self.counts[:, start : start + size].astype(np.float64)
+
+    def over_counts(self, of: Callable[[Counts], FloatArray]) -> FloatArray:
+        """Values (..., B) of a compiled function of counts, those of everybody first where `whole_first`."""
+        counts = np.ascontiguousarray(self.counts)
+        if not self.whole_first:
+            return of(counts)
+        everybody = np.ones((len(counts), 1), dtype=np.uint16)
+        return np.concatenate([of(everybody), of(counts)], axis=-1)
+
+
+def blocks(counts: Counts, *, whole_first: bool = False, compiled: bool | None = None) -> Blocks:
     """The weights as floats, a block of resamples at a time, in order.
 
     Parameters
     ----------
     counts : (n, B) as `person_weights` gives them, or rows of it.
     whole_first : True to put a column before all others in which everybody counts once: the estimate itself.
+    compiled : whether metrics work through them in compiled loops; None decides by the size of the data.
 
-    Yields
-    ------
-    (n, b) weights.
+    Returns
+    -------
+    Blocks
+        Iterated, it gives weights (n, b).
     """
-    n, b = counts.shape
-    if whole_first:
-        yield np.ones((n, 1))
-    size = max(64, BLOCK_BYTES // (8 * max(n, 1)))
-    for start in range(0, b, size):
-        yield counts[:, start : start + size].astype(np.float64)
+    return Blocks(counts, whole_first, is_large(*counts.shape) if compiled is None else compiled)
 
 
 def percentile_interval(values: FloatArray, *, level: float = 0.95) -> tuple[float, float, int]:

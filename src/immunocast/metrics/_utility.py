@@ -7,18 +7,15 @@ from typing import Any
 import numpy as np
 
 from immunocast.metrics._arrays import FloatArray, IntArray, binary_outcome, check_pair, check_threshold
-from immunocast.metrics._types import Parts
+from immunocast.metrics._types import PatientSum
 
 
-def net_benefit_parts(y: IntArray, p: FloatArray, threshold: float) -> Parts:
-    """Batched net benefit: its sum over patients and their number, for each column of the weights."""
-    odds = threshold / (1 - threshold)
-    gain = np.where(p >= threshold, np.where(y == 1, 1.0, -odds), 0.0)
+def _gain(y: IntArray, p: FloatArray, threshold: float) -> FloatArray:
+    return np.where(p >= threshold, np.where(y == 1, 1.0, -threshold / (1 - threshold)), 0.0)
 
-    def parts(weights: FloatArray) -> tuple[FloatArray, FloatArray]:
-        return np.einsum("nb,n->b", weights, gain), weights.sum(axis=0)
 
-    return parts
+#: Batched net benefit: its sum over patients, over their number.
+net_benefit_sum = PatientSum(_gain, lambda gain, events, n: (gain, n))
 
 
 def net_benefit(y_true: Any, p: Any, threshold: float) -> float:

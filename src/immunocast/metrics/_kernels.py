@@ -1,0 +1,305 @@
+"""The bootstrap's loops for numba: what `_discrimination`, `_accuracy`, `_logistic` do, without temporary arrays.
+
+Imported only where there is enough work (`_compiled`), since numba takes half a second to load. The functions are
+compiled as they are defined, for the types below, and kept on disk: see `_keep`. Each works through the resamples in
+tiles of neighbouring columns, which fit the processor's cache and its vector units. Sums run over patients in a fixed
+order, without re-association or fused operations, so that a value depends on neither the tile nor the thread.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numba import float64, int64, njit, uint16, uint32, void
+
+#: Columns of a tile.
+TILE = 64
+#: Largest argument for which `_tile_of_exponentials` takes its polynomial, and its halvings.
+_NEAR, _HALVINGS = 4.0, 4
+
+_COUNTS = uint16[:, ::1]
+_ROWS = float64[:, ::1]
+
+
+def _keep(signature: Any) -> Callable[[Callable[..., Any]], Any]:
+    """Compile for one signature and keep the machine code on disk, where a place for it is found.
+
+    numba keeps it in `__pycache__` beside this file; where that can't be written, in the user's cache folder, or in
+    NUMBA_CACHE_DIR if set. Where none can be written or what lies there is broken, it is compiled without.
+    """
+
+    def compiled(function: Callable[..., Any]) -> Any:
+        try:
+            return njit([signature], cache=True, nogil=True)(function)
+        except Exception:  # of many kinds: no place, a full disk, a broken file; compiling anew tells any real error
+            return njit([signature], nogil=True)(function)
+
+    return compiled
+
+
+@_keep(void(uint32[:, ::1], _COUNTS, int64[::1], int64))
+def count_draws(drawn, counts, rows, start):
+    """How often each of m persons was drawn: (b, m) draws into their rows of counts, columns start to start + b."""
+    b, m = drawn.shape
+    tile = np.zeros((b, m), np.uint16)
+    for t in range(b):
+        of_column, now = tile[t], drawn[t]
+        for k in range(m):
+            of_column[now[k]] += np.uint16(1)
+    for i in range(m):
+        of_person = counts[rows[i], start : start + b]
+        for t in range(b):
+            of_person[t] = tile[t, i]
+
+
+@_keep(void(_COUNTS, int64[::1], int64[::1], int64[::1], _ROWS))
+def rank_sums(counts, order, event, ends, out):
+    """Sums of AUROC and AUPRC.
+
+    Parameters
+    ----------
+    counts : (n, B)
+    order : (n,) patients, highest prediction first.
+    event : (n,) outcomes in that order.
+    ends : (k,) position after the last of each group of equal predictions.
+    out : (4, B), written: twice the concordant pairs, average precision times events, events, non-events.
+    """
+    n_columns = counts.shape[1]
+    twice, precision = np.empty(TILE), np.empty(TILE)
+    events, others = np.empty(TILE), np.empty(TILE)
+    group_events, group_others = np.empty(TILE), np.empty(TILE)
+    for start in range(0, n_columns, TILE):
+        width = min(TILE, n_columns - start)
+        twice[:], precision[:], events[:], others[:] = 0.0, 0.0, 0.0, 0.0
+        position = 0
+        for end in ends:
+            group_events[:], group_others[:] = 0.0, 0.0
+            some_events, some_others = False, False
+            while position < end:
+                drawn = counts[order[position], start : start + width]
+                if event[position] == 1:
+                    some_events = True
+                    for t in range(width):
+                        group_events[t] += drawn[t]
+                else:
+                    some_others = True
+                    for t in range(width):
+                        group_others[t] += drawn[t]
+                position += 1
+            if some_others:
+                for t in range(width):
+                    twice[t] += group_others[t] * (2.0 * events[t] + group_events[t])
+                    others[t] += group_others[t]
+            if some_events:
+                for t in range(width):
+                    events[t] += group_events[t]
+                    called = events[t] + others[t]
+                    # where nobody was drawn the quotient is 0 over 1
+                    precision[t] += group_events[t] * (events[t] / max(called, 1.0))
+        found = out[:, start : start + width]
+        found[0], found[1], found[2], found[3] = twice[:width], precision[:width], events[:width], others[:width]
+
+
+@_keep(void(_COUNTS, _ROWS, _ROWS))
+def weighted_sums(counts, values, out):
+    """Sums over patients of each of k values times the counts: (n, B), (k, n) -> (k, B), written to `out`."""
+    n, n_columns = counts.shape
+    k = values.shape[0]
+    sums = np.empty((k, TILE))
+    for start in range(0, n_columns, TILE):
+        width = min(TILE, n_columns - start)
+        sums[:] = 0.0
+        for i in range(n):
+            drawn = counts[i, start : start + width]
+            for j in range(k):
+                value = values[j, i]
+                if value != 0.0:
+                    total = sums[j]
+                    for t in range(width):
+                        total[t] += value * drawn[t]
+        out[:, start : start + width] = sums[:, :width]
+
+
+@_keep(void(_COUNTS, int64[::1], int64[::1], int64, int64, _ROWS))
+def _add_up_groups(counts, order, ends, start, width, out):
+    """Counts of a tile, patients with equal predictions added up: into (k, TILE)."""
+    position = 0
+    for g in range(len(ends)):
+        group = out[g]
+        group[:] = 0.0
+        while position < ends[g]:
+            drawn = counts[order[position], start : start + width]
+            for t in range(width):
+                group[t] += drawn[t]
+            position += 1
+
+
+@_keep(void(_COUNTS, int64[::1], int64[::1], float64[::1], int64[::1], float64, float64[::1], float64[::1]))
+def intercepts(counts, order, ends, x, event, first, limits, out):
+    """Newton's method for the calibration intercept, a column a resample; NaN without both classes.
+
+    Parameters
+    ----------
+    counts : (n, B)
+    order, ends : patients by prediction and the ends of groups of equal predictions, k of them.
+    x : (k,) logits of the groups.
+    event : (m,) the patients with the event.
+    first : the intercept of everybody, from where each column starts.
+    limits : most steps, last step, longest step, floor of a curvature.
+    out : (B,), written.
+    """
+    most, last, longest, tiny = int(limits[0]), limits[1], limits[2], limits[3]
+    k = len(x)
+    w = np.empty((k, TILE))
+    decay = np.exp(-x)  # exp(-(x + a)) is a product: no exponential in the loop
+    a, factor, observed, total = np.empty(TILE), np.empty(TILE), np.empty(TILE), np.empty(TILE)
+    expected, squares = np.empty(TILE), np.empty(TILE)
+    for start in range(0, counts.shape[1], TILE):
+        width = min(TILE, counts.shape[1] - start)
+        _add_up_groups(counts, order, ends, start, width, w)
+        observed[:], total[:] = 0.0, 0.0
+        for i in event:
+            drawn = counts[i, start : start + width]
+            for t in range(width):
+                observed[t] += drawn[t]
+        for g in range(k):
+            group = w[g]
+            for t in range(width):
+                total[t] += group[t]
+        open_ = np.zeros(TILE, np.bool_)
+        for t in range(width):
+            out[start + t] = np.nan
+            a[t] = first
+            open_[t] = observed[t] > 0.0 and observed[t] < total[t]
+        for _ in range(most):
+            if not open_.any():
+                break
+            for t in range(width):
+                factor[t] = math.exp(-a[t])
+            expected[:], squares[:] = 0.0, 0.0
+            for g in range(k):
+                d, group = decay[g], w[g]
+                for t in range(width):
+                    mu = 1.0 / (1.0 + d * factor[t])
+                    v = group[t] * mu
+                    expected[t] += v
+                    squares[t] += v * mu
+            for t in range(width):
+                if open_[t]:
+                    step = (observed[t] - expected[t]) / max(expected[t] - squares[t], tiny)
+                    step = min(max(step, -longest), longest)
+                    a[t] += step
+                    if abs(step) <= last * (1.0 + abs(a[t])):
+                        open_[t] = False
+                        out[start + t] = a[t]
+
+
+@_keep(void(float64[::1], float64[::1], float64, float64[::1], int64))
+def _tile_of_exponentials(level, slope, x, out, width):
+    """exp(-(level + slope * x)) of a tile for arguments within _NEAR: (1 + z/16 + ...)^16, to some 1e-15."""
+    for t in range(width):
+        z = -(level[t] + slope[t] * x) * 0.0625
+        r = 1.0 + z * (1.0 / 11.0)
+        r = 1.0 + z * (1.0 / 10.0) * r
+        r = 1.0 + z * (1.0 / 9.0) * r
+        r = 1.0 + z * (1.0 / 8.0) * r
+        r = 1.0 + z * (1.0 / 7.0) * r
+        r = 1.0 + z * (1.0 / 6.0) * r
+        r = 1.0 + z * (1.0 / 5.0) * r
+        r = 1.0 + z * (1.0 / 4.0) * r
+        r = 1.0 + z * (1.0 / 3.0) * r
+        r = 1.0 + z * (1.0 / 2.0) * r
+        r = 1.0 + z * r
+        r *= r
+        r *= r
+        r *= r
+        out[t] = r * r
+
+
+@_keep(void(_COUNTS, int64[::1], int64[::1], float64[::1], int64[::1], float64[::1], float64[::1], float64[::1]))
+def slopes(counts, order, ends, x, event, event_x, limits, out):
+    """Newton's method for the calibration slope, a column a resample; NaN without both classes.
+
+    Parameters
+    ----------
+    counts, order, ends, event : as for `intercepts`.
+    x : (k,) logits of the groups, centred.
+    event_x : (m,) logits of the patients with the event, centred.
+    limits : as for `intercepts`, then intercept and slope from where each column starts.
+    out : (B,), written. A slope that runs away is caught by the caller.
+    """
+    most, last, longest, tiny = int(limits[0]), limits[1], limits[2], limits[3]
+    first_a, first_b = limits[4], limits[5]
+    k = len(x)
+    reach = max(np.abs(x).max(), tiny)
+    decay = np.exp(-(first_a + first_b * x))
+    w = np.empty((k, TILE))
+    a, b, da, db = np.empty(TILE), np.empty(TILE), np.zeros(TILE), np.zeros(TILE)
+    t0, t1, total = np.empty(TILE), np.empty(TILE), np.empty(TILE)
+    g0, g1 = np.empty(TILE), np.empty(TILE)
+    h00, h01, h11 = np.empty(TILE), np.empty(TILE), np.empty(TILE)
+    e, far = np.empty(TILE), np.zeros(TILE, np.bool_)
+    for start in range(0, counts.shape[1], TILE):
+        width = min(TILE, counts.shape[1] - start)
+        _add_up_groups(counts, order, ends, start, width, w)
+        t0[:], t1[:], total[:] = 0.0, 0.0, 0.0
+        for j in range(len(event)):
+            drawn, at = counts[event[j], start : start + width], event_x[j]
+            for t in range(width):
+                t0[t] += drawn[t]
+                t1[t] += drawn[t] * at
+        for g in range(k):
+            group = w[g]
+            for t in range(width):
+                total[t] += group[t]
+        open_ = np.zeros(TILE, np.bool_)
+        for t in range(width):
+            out[start + t] = np.nan
+            a[t], b[t] = first_a, first_b
+            open_[t] = t0[t] > 0.0 and t0[t] < total[t]
+        for step in range(most):
+            if not open_.any():
+                break
+            for t in range(width):
+                da[t], db[t] = a[t] - first_a, b[t] - first_b
+                far[t] = abs(da[t]) + abs(db[t]) * reach > _NEAR
+            any_far = far[:width].any()
+            g0[:], g1[:] = 0.0, 0.0
+            h00[:], h01[:], h11[:] = 0.0, 0.0, 0.0
+            for g in range(k):
+                xg, group = x[g], w[g]
+                xx = xg * xg
+                if step == 0:  # all columns start at one place
+                    e[:] = decay[g]
+                else:
+                    _tile_of_exponentials(da, db, xg, e, width)
+                    for t in range(width):
+                        e[t] *= decay[g]
+                    if any_far:  # column by column, so that none depends on its neighbours
+                        for t in range(width):
+                            if far[t]:
+                                e[t] = math.exp(min(-(a[t] + b[t] * xg), 700.0))
+                for t in range(width):
+                    mu = 1.0 / (1.0 + e[t])
+                    v = group[t] * mu
+                    g0[t] += v
+                    g1[t] += v * xg
+                    v *= 1.0 - mu
+                    h00[t] += v
+                    h01[t] += v * xg
+                    h11[t] += v * xx
+            for t in range(width):
+                if open_[t]:
+                    r0, r1 = t0[t] - g0[t], t1[t] - g1[t]
+                    determinant = max(h00[t] * h11[t] - h01[t] * h01[t], tiny)
+                    up = (h11[t] * r0 - h01[t] * r1) / determinant
+                    tilt = (h00[t] * r1 - h01[t] * r0) / determinant
+                    shorten = longest / max(abs(up) + abs(tilt) * reach, longest)
+                    a[t] += up * shorten
+                    b[t] += tilt * shorten
+                    if abs(up) <= last * (1.0 + abs(a[t])) and abs(tilt) <= last * (1.0 + abs(b[t])):
+                        open_[t] = False
+                        out[start + t] = b[t]
