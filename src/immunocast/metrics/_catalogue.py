@@ -11,10 +11,11 @@ import numpy as np
 from immunocast.errors import ConfigError, NotFoundError
 from immunocast.metrics._accuracy import brier, brier_parts, scaled_brier, scaled_brier_parts
 from immunocast.metrics._arrays import FloatArray, IntArray, check_pair, check_threshold
-from immunocast.metrics._calibration import calibration_intercept, calibration_slope
+from immunocast.metrics._calibration import calibration_intercept, calibration_slope, oe_ratio, oe_ratio_parts
 from immunocast.metrics._discrimination import auprc, auprc_parts, auroc, auroc_parts
 from immunocast.metrics._logistic import calibration_intercept_fit, calibration_slope_fit
 from immunocast.metrics._resampling import blocks, percentile_interval, person_weights
+from immunocast.metrics._smooth import ici, ici_fit
 from immunocast.metrics._types import Fitted, Parts
 from immunocast.metrics._utility import net_benefit, net_benefit_parts
 
@@ -93,6 +94,8 @@ _ALL = (
         fit=calibration_slope_fit,
         compared=False,
     ),
+    Metric("oe_ratio", "Observed / expected events", oe_ratio, "one", parts=oe_ratio_parts, compared=False),
+    Metric("ici", "Integrated calibration index", ici, "lower", fit=ici_fit, compared=False),
     Metric("net_benefit", "Net benefit", net_benefit, "higher", parts=net_benefit_parts, at_threshold=True),
 )
 
@@ -137,9 +140,16 @@ def resampled_parts(
     for weights in weight_blocks:
         for store, repeats in zip(found, prepared, strict=True):
             pieces = [parts(weights) for parts in repeats]
-            # the denominator depends on outcomes and weights only: it is the same in every repeat
-            store.append((np.mean([piece[0] for piece in pieces], axis=0), pieces[0][1]))
+            store.append(
+                (np.mean([piece[0] for piece in pieces], axis=0), _same_or_mean([piece[1] for piece in pieces]))
+            )
     return [(np.concatenate([num for num, _ in store]), np.concatenate([den for _, den in store])) for store in found]
+
+
+def _same_or_mean(denominators: list[FloatArray]) -> FloatArray:
+    """The denominator of all repeats: it is the same in each, unless it depends on predictions (expected events)."""
+    first = denominators[0]
+    return first if all(np.array_equal(first, d) for d in denominators[1:]) else np.mean(denominators, axis=0)
 
 
 def resampled_fits(metric: Metric, y: IntArray, p: FloatArray, weight_blocks: Iterable[FloatArray]) -> FloatArray:

@@ -74,11 +74,10 @@ def permutation_blocks(ids: pd.DataFrame) -> list[np.ndarray]:
     -------
     Arrays (persons, rows of a person) of positions, in a fixed order.
     """
+    cohorts, persons = ids["cohort_id"].to_numpy(dtype=str), ids["person_id"].to_numpy(dtype=str)
     rows: dict[str, list[int]] = {}
-    order = np.lexsort((np.arange(len(ids)), ids["cohort_id"].to_numpy(dtype=str)))
-    for i in order:
-        rows.setdefault(str(ids["person_id"].iloc[i]), []).append(int(i))
-    cohorts = ids["cohort_id"].to_numpy(dtype=str)
+    for i in np.lexsort((np.arange(len(ids)), cohorts)):
+        rows.setdefault(str(persons[i]), []).append(int(i))
     groups: dict[tuple[str, ...], list[list[int]]] = {}
     for person in sorted(rows):
         groups.setdefault(tuple(cohorts[rows[person]]), []).append(rows[person])

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from immunocast.cohort.outcomes import ENDPOINTS, Survival, Words, survival_of, words_of
+from immunocast.cohort.outcomes import ENDPOINTS, Words, survival_of, words_of
 from immunocast.engines import Engine, SerialEngine
 from immunocast.errors import ConfigError
 from immunocast.features.preprocess import model_frame
@@ -59,7 +59,6 @@ def cross_predict(
     endpoint: str = "response",
     engine: Engine | None = None,
     inner: InnerSettings | None = None,
-    survival: Mapping[str, Survival] | None = None,
 ) -> CrossPrediction:
     """Fit every model in every fold and predict the patients who were left out.
 
@@ -73,8 +72,6 @@ def cross_predict(
     engine : how to spread the fits; results do not depend on it.
     inner : what is to come from inside the training folds: tuned parameters, recalibrators, thresholds; None for
         nothing.
-    survival : "os", "pfs" -> times and events aligned with `cohort`, for models whose spec has such a target; None
-        takes those of the cohort's own columns.
 
     Raises
     ------
@@ -89,7 +86,6 @@ def cross_predict(
         inner.tuning.check(models)
     # before unlabelled patients go: one of them may be the link to a cohort that fitted a published model
     seen = {name: _seen_before(cohort, model.spec.trained_on)[known] for name, model in models.items()}
-    targets = {name: _survival_of(model, cohort, survival, np.flatnonzero(known)) for name, model in models.items()}
     cohort = cohort[known].reset_index(drop=True)
     y_array = y[known].to_numpy(dtype=int)
     scheme, notes = _chosen(scheme, cohort, y_array)
@@ -101,8 +97,10 @@ def cross_predict(
         name: model_frame(cohort, model.spec.inputs, by_cohort=model.spec.by_cohort) for name, model in models.items()
     }
     _check_required(models, frames)
+    targets = {name: str(model.spec.target) for name, model in models.items()}
+    times = {target: survival_of(cohort, target) for target in sorted(set(targets.values()) - {"label"})}
     ids = cohort[["patient_id", "cohort_id", "person_id"]]
-    data = {name: Training(ids, frames[name], y_array, targets[name], seen[name]) for name in models}
+    data = {name: Training(ids, frames[name], y_array, times.get(targets[name]), seen[name]) for name in models}
     work = FoldWork(dict(models), data, inner, endpoint)
     tasks = work.tasks([*splits, everybody])
     if inner.tuning is not None:
@@ -161,17 +159,6 @@ def _chosen(scheme: Scheme, cohort: pd.DataFrame, y: np.ndarray) -> tuple[Scheme
         return scheme, said
     chosen, more = _chosen(choose(cohort, y), cohort, y)
     return chosen, said + more
-
-
-def _survival_of(
-    model: Any, cohort: pd.DataFrame, survival: Mapping[str, Survival] | None, rows: np.ndarray
-) -> Survival | None:
-    """Times and events for a model that is fitted on them; None for all others."""
-    target = model.spec.target
-    if target == "label":
-        return None
-    times = survival_of(cohort, target) if survival is None or target not in survival else survival[target]
-    return times.take(rows)
 
 
 def _told(found: list[Any]) -> list[str]:

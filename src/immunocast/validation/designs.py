@@ -128,7 +128,7 @@ class Temporal:
     def notes(self, cohort: pd.DataFrame, y: np.ndarray) -> list[str]:
         """How many patients are of unknown year."""
         unknown = int(np.isnan(self._years(cohort)).sum())
-        return [f"{unknown} patients of unknown {self.column} are left out"] if unknown else []
+        return [f"left out, since their {self.column} is unknown: n = {unknown}"] if unknown else []
 
 
 class Auto:

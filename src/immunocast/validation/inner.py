@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 from sklearn.base import clone
 
+from immunocast.cohort.outcomes import Survival
 from immunocast.validation.splits import RepeatedStratifiedKFold, Split
 
 
@@ -32,7 +33,7 @@ class Training:
     ids: pd.DataFrame
     X: pd.DataFrame
     y: np.ndarray
-    survival: Any = None
+    survival: Survival | None = None
     seen: np.ndarray | None = None
 
     def take(self, rows: np.ndarray) -> Training:
@@ -41,15 +42,9 @@ class Training:
             self.ids.iloc[rows],
             self.X.iloc[rows],
             self.y[rows],
-            None if self.survival is None else take_survival(self.survival, rows),
+            None if self.survival is None else self.survival.take(rows),
             None if self.seen is None else self.seen[rows],
         )
-
-
-def take_survival(survival: Any, rows: np.ndarray) -> Any:
-    """A survival target (dataclass of (n,) arrays) at these positions."""
-    fields = (field.name for field in dataclasses.fields(survival) if field.init)
-    return dataclasses.replace(survival, **{name: np.asarray(getattr(survival, name))[rows] for name in fields})
 
 
 def fit_folds(model: Any, data: Training, trains: Sequence[np.ndarray]) -> list[Any]:
@@ -64,7 +59,7 @@ def fit_folds(model: Any, data: Training, trains: Sequence[np.ndarray]) -> list[
         return list(clone(model).fit_many(data.X, data.y, weights))
     fitted = []
     for rows in trains:
-        more = {} if data.survival is None else {"survival": take_survival(data.survival, rows)}
+        more = {} if data.survival is None else {"survival": data.survival.take(rows)}
         fitted.append(clone(model).fit(data.X.iloc[rows], data.y[rows], **more))
     return fitted
 

@@ -65,7 +65,7 @@ def stability_table(
     for name in run.models:
         own = [part for (model, _), part in zip(tasks, parts, strict=True) if model == name]
         lost[name] = sum(part.n_lost for part in own)
-        rows += _patients(run, name, own)
+        rows += _patients(run, name, own, each)
     return pd.DataFrame(rows, columns=list(TABLES["stability"].columns)), lost
 
 
@@ -91,39 +91,39 @@ def _refit(
     return _Part(split.test, split.repeat, p, int((~usable).sum()))
 
 
-def _patients(run: Controlled, name: str, parts: Sequence[_Part]) -> Rows:
+def _patients(run: Controlled, name: str, parts: Sequence[_Part], n_refits: int) -> Rows:
     """One row for each patient whom the run predicted fairly."""
     scores = run.scores(name)
+    patient_id, cohort_id = (run.ids[c].to_numpy(dtype=object) for c in ("patient_id", "cohort_id"))
     at = np.full(len(run.y), -1)
     at[run.row] = np.arange(len(run.row))
-    refits: dict[int, list[tuple[int, np.ndarray]]] = {}
+    repeats = sorted({part.repeat for part in parts})
+    found = np.full((len(run.y), len(repeats), n_refits), np.nan)
+    change = found.copy()
     for part in parts:
-        for i, p in zip(part.rows, part.p, strict=True):
-            refits.setdefault(int(i), []).append((part.repeat, p))
+        k, b = repeats.index(part.repeat), part.p.shape[1]
+        found[part.rows, k, :b] = part.p
+        change[part.rows, k, :b] = np.abs(part.p - scores.p[part.repeat, at[part.rows]][:, None])
     rows = []
-    for i in sorted(refits):
-        j = at[i]
-        if j < 0 or not scores.fair[j]:
+    for i in np.flatnonzero(at >= 0):
+        p = found[i][~np.isnan(found[i])]
+        if not scores.fair[at[i]] or not len(p):
             continue
-        found = np.concatenate([p for _, p in refits[i]])
-        if not len(found):
-            continue
-        change = np.concatenate([np.abs(p - scores.p[repeat, j]) for repeat, p in refits[i]])
-        low, high = np.quantile(found, [0.025, 0.975])
+        low, high = np.quantile(p, [0.025, 0.975])
         rows.append(
             {
-                "patient_id": run.ids["patient_id"].iloc[i],
-                "cohort_id": run.ids["cohort_id"].iloc[i],
+                "patient_id": patient_id[i],
+                "cohort_id": cohort_id[i],
                 "model": name,
                 "scheme": run.scheme_name,
                 "endpoint": run.endpoint,
-                "n_refits": len(found),
-                "p_response": float(scores.p[:, j].mean()),
-                "p_mean": float(found.mean()),
-                "p_sd": float(found.std(ddof=1)) if len(found) > 1 else 0.0,
+                "n_refits": len(p),
+                "p_response": float(scores.p[:, at[i]].mean()),
+                "p_mean": float(p.mean()),
+                "p_sd": float(p.std(ddof=1)) if len(p) > 1 else 0.0,
                 "p_low": float(low),
                 "p_high": float(high),
-                "mean_abs_change": float(change.mean()),
+                "mean_abs_change": float(np.nanmean(change[i])),
             }
         )
     return rows
