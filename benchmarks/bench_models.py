@@ -2,6 +2,8 @@
 
     python benchmarks/bench_models.py chowell      inside LORIS's training cohort only, repeated 5-fold
     python benchmarks/bench_models.py synthetic    leave one cohort out, 1,200 synthetic patients
+    python benchmarks/bench_models.py chowell --gaps   what models say of test patients who lack an assay that everybody
+                                                       in training has: mean probability and log loss, a column an assay
 
 A row a variant: AUROC (mean over folds), log loss and its difference from ridge (with the standard error of the
 difference over patients), Brier score, calibration slope of all out-of-fold predictions, seconds a fit. No test cohort
@@ -69,9 +71,45 @@ def variants(models: dict[str, Any]) -> dict[str, Any]:
     out |= {"cox_os": os_, "cox_pfs": models["cox_pfs"]}
     out |= {f"cox_os C={c}": change(os_, estimator__C=c) for c in (0.02, 0.5)}
     out |= {f"{o} link in sample": change(models[o], estimator=InSampleLink()) for o in ("cox_os", "cox_pfs")}
+    for name in ("ridge", "forest", "elastic_net", "cox_pfs"):
+        other = "median" if models[name].impute == "mean" else "mean"
+        out[f"{name} impute={other}"] = change(models[name], impute=other)
     for name in ("ridge", "forest", "xgboost", "elastic_net", "partial_pooling", "hist_gb", "cox_pfs"):
         out[f"{name} with indicators"] = indicated(models[name])
     return out
+
+
+#: What test patients lack in `--gaps`; the tumour type is always known.
+GAPS: dict[str, tuple[str, ...]] = {
+    "nothing": (),
+    "TMB": ("tmb_mut_mb",),
+    "dna": ("tmb_mut_mb", "fcna", "msi_status"),
+    "blood": ("nlr", "albumin_g_dl"),
+    "clinical": ("drug_class", "prior_systemic_therapy", "age_years"),
+    "all": ("tmb_mut_mb", "fcna", "msi_status", "nlr", "albumin_g_dl", "drug_class", "prior_systemic_therapy",
+            "age_years", "pdl1_tps", "gep_score"),
+}  # fmt: skip
+
+
+def without(X: Any, names: tuple[str, ...]) -> Any:
+    """The frame without values of these features."""
+    return X.assign(**{name: np.nan if X[name].dtype == "float64" else None for name in names if name in X})
+
+
+def gaps(models: dict[str, Any], cohort: Any, y: np.ndarray, splits: list[Any]) -> None:
+    """Print the table of `--gaps`."""
+    print(f"{'variant':32s} " + " ".join(f"{name:>13s}" for name in GAPS))
+    for name, model in models.items():
+        X = model_frame(cohort, model.spec.inputs, by_cohort=model.spec.by_cohort)
+        times = None if model.spec.target == "label" else survival_of(cohort, model.spec.target)
+        p = {gap: np.full((len(splits), len(y)), np.nan) for gap in GAPS}
+        for k, split in enumerate(splits):
+            extra = {} if times is None else {"survival": times.take(split.train)}
+            fitted = clone(model).fit(X.iloc[split.train], y[split.train], **extra)
+            for gap, names in GAPS.items():
+                p[gap][k, split.test] = fitted.predict_proba(without(X.iloc[split.test], names))[:, 1]
+        cells = [f"{np.nanmean(q):.3f} {losses(q, y).mean():.4f}" for q in p.values()]
+        print(f"{name:32s} " + " ".join(f"{cell:>13s}" for cell in cells), flush=True)
 
 
 def predict(model: Any, cohort: Any, y: np.ndarray, splits: list[Any]) -> tuple[np.ndarray, float]:
@@ -108,6 +146,7 @@ def main() -> None:
     parser.add_argument("cohort", choices=["chowell", "synthetic"])
     parser.add_argument("--repeats", type=int, default=4)
     parser.add_argument("--only", default="", help="variants whose name holds this; ridge is always there")
+    parser.add_argument("--gaps", action="store_true", help="test patients lack an assay")
     args = parser.parse_args()
     chowell = args.cohort == "chowell"
     cfg = load_config(["models=full", *(["cohort=loris", "cohort.cohorts=[Chowell_train]"] if chowell else [])])
@@ -118,6 +157,10 @@ def main() -> None:
     scheme = RepeatedStratifiedKFold(n_splits=5, n_repeats=args.repeats, seed=1) if chowell else LeaveOneCohortOut()
     splits = list(scheme.split(cohort, y))
     print(f"{len(y)} patients, {y.sum()} responders, {len(splits)} folds")
+    if args.gaps:
+        models = {n: m for n, m in variants(build_models(cfg)).items() if " " not in n or "impute" in n}
+        gaps(models, cohort, y, splits)
+        return
     print(
         f"{'variant':44s} {'AUROC':>6s} {'log loss':>9s} {'diff x1000':>11s} {'se':>5s} {'Brier':>6s} {'slope':>6s} {'s':>6s}"
     )
