@@ -22,6 +22,8 @@ TRANSFORMS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 NUMERIC_KINDS = ("number", "integer", "binary")
 #: Column that `model_frame` adds for features that are standardised by cohort; never a feature itself.
 BY_COHORT = "cohort_id"
+#: Column that comes with it, for models that make folds inside the training fold: persons stay together.
+PERSON = "person_id"
 #: A cohort with fewer training values of a feature takes the parameters of all cohorts together.
 MIN_COHORT_VALUES = 10
 _ALL = ""
@@ -35,7 +37,8 @@ def model_frame(cohort: pd.DataFrame, inputs: Sequence[str], *, by_cohort: bool 
     cohort : cohort table.
     inputs : feature columns of the vocabulary; a column that the table lacks becomes all-missing.
     by_cohort : add the cohort's id as a last column, for a model that standardises a feature by cohort
-        (`ModelSpec.by_cohort`). The estimator does not see it.
+        (`ModelSpec.by_cohort`) or makes folds of its own, and the person's where the table has it. Estimators see
+        neither.
 
     Returns
     -------
@@ -70,6 +73,8 @@ def model_frame(cohort: pd.DataFrame, inputs: Sequence[str], *, by_cohort: bool 
             )
     if by_cohort:
         columns[BY_COHORT] = cohort[BY_COHORT].astype("str")
+        if PERSON in cohort:
+            columns[PERSON] = cohort[PERSON].astype("str")
     return pd.DataFrame(columns, index=cohort.index)
 
 
@@ -88,7 +93,8 @@ class Preprocessor(TransformerMixin, BaseEstimator):
         the patient's own cohort and divides by its standard deviation, both of the training fold and stored: a
         patient of a cohort that was not in training takes the mean and the within-cohort deviation of all
         training cohorts, and no patient's value ever depends on who is scored beside.
-    impute : "median" of the training fold, or "none" for estimators with native missing values.
+    impute : "median" or "mean" of the training fold, or "none" for estimators with native missing values. Where most
+        values are 0, as of PD-L1, the median says "low" of a patient who was not tested, and the mean says nothing.
     scale : whether numbers are centred and divided by their standard deviation in the training fold.
     min_category_count : a category seen in fewer training patients gets no column of its own (all zeros).
 
@@ -96,7 +102,8 @@ class Preprocessor(TransformerMixin, BaseEstimator):
     ----------
     numeric_, categories_ : what was kept: numbers with any training value; categories by feature.
     cohort_scale_ : feature standardised by cohort -> {cohort id: [mean, standard deviation]}, "" for all together.
-    median_, mean_, std_ : by number, on the transformed scale (by cohort, where asked for).
+    median_, mean_, std_ : by number, on the transformed scale (by cohort, where asked for). `median_` is what a missing
+        value takes, the mean where `impute` says so.
     column_names_ : names of the output columns, e.g. "nlr", "tumor_type=NSCLC".
     source_ : for each output column the feature that it comes from.
     dropped_ : features without any value in the training fold.
@@ -117,8 +124,8 @@ class Preprocessor(TransformerMixin, BaseEstimator):
     def fit(self, X: pd.DataFrame, y: Any = None) -> Preprocessor:
         """Learn medians, scales and categories from a training fold, (n, features)."""
         check_features(self.features)
-        if self.impute not in ("median", "none"):
-            raise ConfigError(f"impute is {self.impute!r}; it must be 'median' or 'none'.")
+        if self.impute not in ("median", "mean", "none"):
+            raise ConfigError(f"impute is {self.impute!r}; it must be 'median', 'mean' or 'none'.")
         self.numeric_, self.dropped_, self.categories_ = [], [], {}
         self.median_, self.mean_, self.std_, self.cohort_scale_ = {}, {}, {}, {}
         by_cohort = set(standardised_by_cohort(self.features))
@@ -130,7 +137,7 @@ class Preprocessor(TransformerMixin, BaseEstimator):
                 if name in by_cohort:
                     self.cohort_scale_[name] = _cohort_scale(self._raw(name, X[name]), _cohorts(X))
                 values = self._shape(name, X)
-                self.median_[name] = float(np.nanmedian(values))
+                self.median_[name] = float(np.nanmean(values) if self.impute == "mean" else np.nanmedian(values))
                 filled = np.where(np.isnan(values), self.median_[name], values)
                 if self.impute == "none":
                     filled = values[~np.isnan(values)]
@@ -168,7 +175,7 @@ class Preprocessor(TransformerMixin, BaseEstimator):
         out = np.empty((len(X), len(self.column_names_)))
         for j, name in enumerate(self.numeric_):
             values = self._shape(name, X)
-            if self.impute == "median":
+            if self.impute != "none":
                 values = np.where(np.isnan(values), self.median_[name], values)
             out[:, j] = (values - self.mean_[name]) / self.std_[name] if self.scale else values
         for j, column in enumerate(self.column_names_[len(self.numeric_) :], start=len(self.numeric_)):

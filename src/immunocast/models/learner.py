@@ -75,6 +75,7 @@ class Learner(ClassifierMixin, BaseEstimator):
             raise ConfigError(f"required: {stray[0]} is not among the model's features.")
         rule = {
             "median": "a missing value takes the median of the training fold",
+            "mean": "a missing value takes the mean of the training fold",
             "none": "missing values are handled by the estimator itself",
         }.get(self.impute, self.impute)
         return ModelSpec(
