@@ -24,6 +24,7 @@ from immunocast.overrides import expand_cohorts
 
 if TYPE_CHECKING:
     from immunocast.models.orientation import Oriented
+    from immunocast.validation.fold import InnerSettings
 
 
 def conf_dir() -> Path:
@@ -48,6 +49,21 @@ class EvaluationSettings:
 
 
 @dataclass
+class RecalibrationSettings:
+    """Types and defaults of the section `recalibration`."""
+
+    methods: list[str] = field(default_factory=list)
+    inner_splits: int = 5
+
+
+@dataclass
+class DecisionSettings:
+    """Types and defaults of the section `decisions`."""
+
+    rules: list[str] = field(default_factory=list)
+
+
+@dataclass
 class ExplainSettings:
     """Types and defaults of the section `explain`."""
 
@@ -62,6 +78,12 @@ class Settings:
     seed: int = 0
     evaluation: EvaluationSettings = field(default_factory=EvaluationSettings)
     explain: ExplainSettings = field(default_factory=ExplainSettings)
+    recalibration: RecalibrationSettings = field(default_factory=RecalibrationSettings)
+    decisions: DecisionSettings = field(default_factory=DecisionSettings)
+
+
+#: Further settings that are lists.
+_LISTS = ("recalibration.methods", "decisions.rules")
 
 
 def check(cfg: DictConfig) -> None:
@@ -79,7 +101,7 @@ def check(cfg: DictConfig) -> None:
         for key in ("endpoint", *Settings.__dataclass_fields__):
             if key not in cfg:
                 raise ConfigError(f"The configuration lacks {key!r}.")
-        for key in ("evaluation.references", "evaluation.thresholds", "explain.by"):
+        for key in ("evaluation.references", "evaluation.thresholds", "explain.by", *_LISTS):
             value = OmegaConf.select(cfg, key)
             if not OmegaConf.is_list(value):
                 raise ConfigError(f"{key} is {value!r}; it must be a list, e.g. {key}=[{value}].")
@@ -102,6 +124,7 @@ def check(cfg: DictConfig) -> None:
     for section in ("evaluation", "explain"):
         if cfg[section].n_resamples < 100:
             raise ConfigError(f"{section}.n_resamples is {cfg[section].n_resamples}; an interval needs 100 or more.")
+    inner_settings(cfg)
 
 
 def endpoint_of(cfg: DictConfig) -> Endpoint:
@@ -207,6 +230,26 @@ def build_oriented(cfg: DictConfig) -> Oriented:
     return oriented
 
 
+def inner_settings(cfg: DictConfig) -> InnerSettings:
+    """What is to come from inside the training folds: tuning, recalibrators, thresholds.
+
+    Raises
+    ------
+    ConfigError
+        For an unknown recalibration, rule or criterion, and for numbers out of range.
+    """
+    from immunocast.validation.fold import InnerSettings
+
+    return InnerSettings(
+        recalibrations=tuple(cfg.recalibration.methods),
+        rules=tuple(cfg.decisions.rules),
+        tuning=build(cfg.tuning, "tuning") if cfg.tuning else None,
+        n_splits=cfg.recalibration.inner_splits,
+        seed=cfg.seed,
+        min_events=cfg.evaluation.min_events,
+    )
+
+
 #: Sections and keys that say where things lie on this machine; they never enter a frozen configuration.
 _PLACES = ("paths", "tracking")
 
@@ -224,6 +267,7 @@ def frozen(cfg: DictConfig) -> dict[str, Any]:
         plain.pop(key, None)
     for cohort in _cohort_nodes(plain["cohort"]):
         cohort.pop("data_dir", None)
+    plain["tuning"].pop("storage", None)
     return {str(k): v for k, v in plain.items()}
 
 

@@ -7,7 +7,7 @@ Discrimination: `auroc`, `auprc`, `roc_points`, and DeLong's `delong_variance`, 
 """
 
 from immunocast.metrics._accuracy import brier, scaled_brier
-from immunocast.metrics._arrays import LOGIT_EPS, logit
+from immunocast.metrics._arrays import LOGIT_EPS, FloatArray, IntArray, binary_outcome, logit
 from immunocast.metrics._calibration import (
     CalibrationBins,
     calibration_bins,
@@ -47,12 +47,15 @@ __all__ = [
     "CalibrationBins",
     "Difference",
     "Estimate",
+    "FloatArray",
     "Influence",
+    "IntArray",
     "Metric",
     "auprc",
     "auroc",
     "auroc_influence",
     "auroc_interval",
+    "binary_outcome",
     "blocks",
     "bootstrap",
     "bootstrap_p",

@@ -67,7 +67,10 @@ _PARAMS = (
     "output_scale",
     "source",
     "label",
+    "search",
 )
+#: Those of them that bundles from before there was such a thing lack.
+_LATER_PARAMS = {"search": None}
 
 
 def save_bundle(model: Any, folder: Path) -> Path:
@@ -185,9 +188,10 @@ def _build(content: dict[str, Any], folder: Path) -> Any:
             setattr(model, key, float(value))
     elif name == Learner.__name__:
         estimator = _load_estimator(folder, content["estimator"])
-        if set(content["params"]) != {*_PARAMS, "features"}:
+        params = _LATER_PARAMS | content["params"]
+        if set(params) != {*_PARAMS, "features"}:
             raise ValueError(f"parameters are {sorted(content['params'])}")
-        model = Learner(estimator=estimator, **content["params"])
+        model = Learner(estimator=estimator, **params)
         model.preprocessor_ = Preprocessor(model.features, model.impute, model.scale, model.min_category_count).restore(
             content["fitted"]["preprocessor"]
         )

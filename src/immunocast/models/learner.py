@@ -33,6 +33,8 @@ class Learner(ClassifierMixin, BaseEstimator):
     output_scale : scale on which explanations add up: "log-odds" or "probability".
     source : the library or paper that the estimator comes from, for the model card.
     label : how figures and reports call the model.
+    search : parameters that tuning may change, with their ranges, see `validation.search_space`; without tuning it is
+        not used.
     """
 
     def __init__(
@@ -47,6 +49,7 @@ class Learner(ClassifierMixin, BaseEstimator):
         output_scale: OutputScale = "log-odds",
         source: str = "",
         label: str = "",
+        search: Mapping[str, Mapping[str, Any]] | None = None,
     ):
         self.estimator = estimator
         self.features = features
@@ -58,6 +61,7 @@ class Learner(ClassifierMixin, BaseEstimator):
         self.output_scale = output_scale
         self.source = source
         self.label = label
+        self.search = search
 
     @property
     def spec(self) -> ModelSpec:
