@@ -66,7 +66,7 @@ def nsclc_terms(X: pd.DataFrame, nlr: np.ndarray, albumin: np.ndarray) -> pd.Dat
         "nlr": -0.0103 * np.minimum(nlr, 25),
     }
     is_nsclc = (X["tumor_type"] == "NSCLC").fillna(False).to_numpy(dtype=bool)
-    return pd.DataFrame(terms, index=X.index).where(is_nsclc[:, None])
+    return pd.DataFrame({name: np.where(is_nsclc, term, np.nan) for name, term in terms.items()}, index=X.index)
 
 
 def pan_cancer_score(X: pd.DataFrame, nlr: np.ndarray, albumin: np.ndarray) -> np.ndarray:
