@@ -161,9 +161,7 @@ class Blend(ClassifierMixin, BaseEstimator):
                 p[test, j] = _clipped(fitted.predict_proba(X.iloc[test])[:, 1], part.spec.output_scale)
         return p, group
 
-    def _folds(
-        self, y: np.ndarray, cohort: np.ndarray, person: np.ndarray
-    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    def _folds(self, y: np.ndarray, cohort: np.ndarray, person: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Positions of training and test rows, both classes in training; a person is on one side only."""
         names = sorted(set(cohort))
         if self.inner == "cohort" and len(names) > 1:

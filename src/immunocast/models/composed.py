@@ -1,7 +1,7 @@
 """How models made of other models are kept in a bundle: what of them is JSON, and which parts are bundles again.
 
-    parts/formula    the published formula of a PublishedUpdate
-    parts/<name>     each part of a Blend that has a weight
+parts/formula    the published formula of a PublishedUpdate
+parts/<name>     each part of a Blend that has a weight
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from immunocast.models.update import PublishedUpdate
 COMPOSED: dict[str, type] = {cls.__name__: cls for cls in (PublishedUpdate, Blend)}
 FORMULA = "formula"
 
-_UPDATE_PARAMS = ("C", "min_category_count", "source", "label")
-_UPDATE_FITTED = ("means_", "factors_", "coef_", "intercept_", "background_")
+_UPDATE_PARAMS = ("C", "cohort_intercepts", "min_category_count", "source", "label")
+_UPDATE_FITTED = ("means_", "factors_", "coef_", "intercept_", "cohort_intercepts_", "background_")
 _BLEND_PARAMS = ("choose", "inner", "n_splits", "seed", "source", "label")
 _BLEND_FITTED = ("weights_", "inner_", "n_inner_", "note_")
 
