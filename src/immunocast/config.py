@@ -243,7 +243,7 @@ def inner_settings(cfg: DictConfig) -> InnerSettings:
     return InnerSettings(
         recalibrations=tuple(cfg.recalibration.methods),
         rules=tuple(cfg.decisions.rules),
-        tuning=build(cfg.tuning, "tuning") if cfg.tuning else None,
+        tuning=build(cfg.tuning, "tuning") if cfg.get("tuning") else None,
         n_splits=cfg.recalibration.inner_splits,
         seed=cfg.seed,
         min_events=cfg.evaluation.min_events,
@@ -267,7 +267,7 @@ def frozen(cfg: DictConfig) -> dict[str, Any]:
         plain.pop(key, None)
     for cohort in _cohort_nodes(plain["cohort"]):
         cohort.pop("data_dir", None)
-    plain["tuning"].pop("storage", None)
+    (plain.get("tuning") or {}).pop("storage", None)
     return {str(k): v for k, v in plain.items()}
 
 

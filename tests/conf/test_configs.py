@@ -8,9 +8,21 @@ from sklearn.base import clone
 
 from immunocast.cohort.outcomes import ENDPOINTS, make_labels
 from immunocast.cohort.synthetic import SyntheticCohort
-from immunocast.config import build, build_models, check, conf_dir, endpoint_of, frozen, load_config, params_yaml
+from immunocast.config import (
+    build,
+    build_models,
+    check,
+    conf_dir,
+    endpoint_of,
+    frozen,
+    inner_settings,
+    load_config,
+    params_yaml,
+)
 from immunocast.errors import ConfigError
 from immunocast.features.preprocess import model_frame
+from immunocast.validation.search_space import checked_space, distributions
+from immunocast.validation.studies import Trial
 
 
 def _names(group):
@@ -44,7 +56,11 @@ def test_every_model_fits_sixty_patients(name, sixty):
 
 @pytest.mark.parametrize("name", _names("validation"))
 def test_every_scheme_splits(name, sixty):
-    extra = ["validation.train=[a]", "validation.test=[b]"] if name == "train_test" else []
+    extra = {
+        "train_test": ["validation.train=[a]", "validation.test=[b]"],
+        "external": ["validation.test=[b]"],
+        "temporal": ["validation.test_from=2017"],
+    }.get(name, [])
     scheme = build(load_config([f"validation={name}", *extra]).validation, "validation")
     cohort = SyntheticCohort(n_patients=200, n_cohorts=["a", "b"], seed=5).load().cohort
     cohort["cohort_id"] = cohort["cohort_id"].str.replace("synthetic-", "")
@@ -53,6 +69,30 @@ def test_every_scheme_splits(name, sixty):
     splits = list(scheme.split(cohort[known].reset_index(drop=True), y[known].to_numpy(dtype=int)))
     assert splits
     assert all(len(s.train) and len(s.test) for s in splits)
+
+
+def test_every_tuning_is_built():
+    assert _names("tuning") == ["none", "optuna"]
+    assert inner_settings(load_config(["tuning=none"])).tuning is None
+    cfg = load_config(["tuning=optuna", "seed=7"])
+    check(cfg)
+    tuning = inner_settings(cfg).tuning
+    assert (tuning.seed, tuning.storage, tuning.criterion) == (7, None, "log_loss")
+    tuning.check(build_models(cfg))
+
+
+def test_the_place_of_finished_trials_is_no_part_of_what_a_run_was():
+    cfg = load_config(["tuning=optuna", "tuning.storage=/secret/tuning.db"])
+    assert "/secret" not in yaml.safe_dump(frozen(cfg))
+    assert frozen(cfg) == frozen(load_config(["tuning=optuna"]))
+
+
+@pytest.mark.parametrize("name", ["ridge", "forest", "xgboost"])
+def test_shipped_search_spaces_hold_the_configured_parameters(name):
+    """Else trial 0 says nothing to the sampler."""
+    model = build_models(load_config())[name]
+    trial = Trial({key: model.get_params()[key] for key in model.search}, 0.5)
+    assert trial.frozen(distributions(checked_space(name, model))).params == trial.params
 
 
 @pytest.mark.parametrize("name", _names("cohort"))
@@ -139,6 +179,15 @@ def test_no_place_enters_params_or_the_frozen_configuration(root, monkeypatch):
         (["endpoint=os", "endpoint.horizon_months=-2"], ["endpoint.horizon_months is -2"]),
         (["endpoint=response", "endpoint.arms=[placebo]"], ["placebo", "control"]),
         (["evaluation.thresholds=0.3"], ["evaluation.thresholds=[0.3]"]),
+        (["recalibration.methods=platt"], ["recalibration.methods=[platt]"]),
+        (["recalibration.methods=[plat]"], ["'plat'", "isotonic", "intercept_site"]),
+        (["recalibration.inner_splits=1"], ["recalibration.inner_splits is 1"]),
+        (["decisions.rules=[yuden]"], ["'yuden'", "sensitivity_90"]),
+        (["decisions.rules=[youden,youden]"], ["twice"]),
+        (["tuning=optuna", "tuning.criterion=loss"], ["tuning.criterion", "brier"]),
+        (["tuning=optuna", "tuning.n_trials=0"], ["tuning.n_trials is 0"]),
+        (["tuning=optuna", "tuning.storage=trials"], ["tuning.storage", ".db"]),
+        (["tuning=optuna", "tuning.timeout_s=-1"], ["tuning.timeout_s is -1"]),
     ],
 )
 def test_a_wrong_setting_is_named_before_anything_runs(overrides, words):

@@ -13,6 +13,10 @@ SCHEMES = {
     "leave_one_cohort_out": "each cohort is predicted by models that were fitted without it",
     "repeated_kfold": ("each patient is predicted by models that were fitted on the other folds; repeats are averaged"),
     "train_test": "the test cohorts are predicted by models that were fitted on the training cohorts only",
+    "external": "the held-out cohorts are predicted by models that were fitted on all other cohorts",
+    "temporal": "later patients are predicted by models that were fitted on patients who began treatment before them",
+    "leave_one_site_out": "each site is predicted by models that were fitted without it",
+    "leave_one_tumor_type_out": "each tumour type is predicted by models that were fitted without it",
 }
 
 METRIC_LABELS = {
@@ -71,6 +75,10 @@ def scheme_label(scheme: str) -> str:
         "leave_one_cohort_out": "leave-one-cohort-out",
         "repeated_kfold": "repeated k-fold",
         "train_test": "train and test cohorts",
+        "external": "held-out cohorts",
+        "temporal": "temporal split",
+        "leave_one_site_out": "leave-one-site-out",
+        "leave_one_tumor_type_out": "leave-one-tumour-type-out",
     }
     return names.get(scheme, humanise(scheme))
 

@@ -89,9 +89,7 @@ def cross_predict(
         inner.tuning.check(models)
     # before unlabelled patients go: one of them may be the link to a cohort that fitted a published model
     seen = {name: _seen_before(cohort, model.spec.trained_on)[known] for name, model in models.items()}
-    targets = {
-        name: _survival_of(name, model, survival, np.flatnonzero(known)) for name, model in models.items()
-    }
+    targets = {name: _survival_of(name, model, survival, np.flatnonzero(known)) for name, model in models.items()}
     cohort = cohort[known].reset_index(drop=True)
     y_array = y[known].to_numpy(dtype=int)
     scheme, notes = _chosen(scheme, cohort, y_array)

@@ -43,7 +43,9 @@ class TrainTest:
         tested = np.isin(ids, self.test)
         candidates = ~tested if self.train is None else np.isin(ids, self.train)
         if not candidates.any():
-            raise ConfigError(f"validation: all cohorts are tested ({', '.join(self.test)}), and none is left to train.")
+            raise ConfigError(
+                f"validation: all cohorts are tested ({', '.join(self.test)}), and none is left to train."
+            )
         test = np.flatnonzero(tested)
         train, lost = disjoint(cohort, np.flatnonzero(candidates), test)
         return train, test, lost
@@ -126,7 +128,7 @@ class Temporal:
     def notes(self, cohort: pd.DataFrame, y: np.ndarray) -> list[str]:
         """How many patients are of unknown year."""
         unknown = int(np.isnan(self._years(cohort)).sum())
-        return [f"{unknown} patients of unknown {self.column} are left out"] if unknown else []
+        return [f"left out, since their {self.column} is unknown: n = {unknown}"] if unknown else []
 
 
 class Auto:

@@ -48,7 +48,10 @@ def fold_key(repeat: int, fold: str) -> str:
 class Scheme(Protocol):
     """A validation scheme. `notes(cohort, y)`, where a scheme has it, says whom it leaves out and why."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """What tables call it."""
+        ...
 
     def split(self, cohort: pd.DataFrame, y: np.ndarray) -> Iterator[Split]:
         """Folds over the rows of a cohort table whose labels are all known."""
@@ -112,7 +115,8 @@ class LeaveOneGroupOut:
                 f"Leave-one-{what.replace(' ', '-')}-out needs two {what}s or more; there is one ({', '.join(names)}). "
                 "Use validation=repeated_kfold."
             )
-        large, small = [], []
+        large: list[str] = []
+        small: list[str] = []
         for name in names:
             inside = groups == name
             n, events = int(inside.sum()), int(y[inside].sum())
@@ -147,11 +151,11 @@ class LeaveOneGroupOut:
         said = []
         if small:
             said.append(
-                f"{len(small)} {what}s train and are not tested (under {self.min_patients} patients or "
-                f"{self.min_events} events or non-events): {', '.join(small)}"
+                f"not tested, since under {self.min_patients} patients or {self.min_events} events or non-events; "
+                f"they train: {what} {', '.join(small)}"
             )
         if unknown:
-            said.append(f"{unknown} patients of unknown {what} are not tested")
+            said.append(f"not tested, since their {what} is unknown: n = {unknown}")
         return said
 
 

@@ -156,7 +156,9 @@ class OptunaTuning:
             kept.add(len(trials) - 1, trial, space)
         values = np.array([np.nan if t.value is None else t.value for t in trials])
         if np.isnan(values).all():
-            raise ConfigError(f"Tuning of {name}{f' in {where}' if where else ''}: every trial failed. {trials[0].note}")
+            raise ConfigError(
+                f"Tuning of {name}{f' in {where}' if where else ''}: every trial failed. {trials[0].note}"
+            )
         best = int(np.nanargmin(values))
         return Tuned(dict(trials[best].params), tuple(trials), best, note)
 
