@@ -1,5 +1,7 @@
 """Blends: weights from inside the training fold, persons on one side, and parts that do not flatter themselves."""
 
+from typing import ClassVar
+
 import numpy as np
 import pytest
 from sklearn.base import BaseEstimator, ClassifierMixin
@@ -54,7 +56,7 @@ def fit(model, data):
 class Spy(ClassifierMixin, BaseEstimator):
     """Gives back what it is told, and keeps which rows trained it."""
 
-    seen: list = []
+    seen: ClassVar[list] = []
 
     def __init__(self, noise=0.0, trained_on=(), strength=1.0):
         self.noise = noise

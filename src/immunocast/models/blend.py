@@ -141,8 +141,8 @@ class Blend(ClassifierMixin, BaseEstimator):
             self.note_ = "too few patients inside the training fold to find weights: all parts count alike"
             if self.choose:
                 raise ConfigError(
-                    f"Choosing among {', '.join(names)} needs {LEAST_EVENTS} patients with and without the event inside "
-                    "each training fold. Choose one of the models yourself, or train on more cohorts."
+                    f"Choosing among {', '.join(names)} needs {LEAST_EVENTS} patients with and without the event "
+                    "inside each training fold. Choose one of the models yourself, or train on more cohorts."
                 )
         self.weights_ = {name: float(w) for name, w in zip(names, weights, strict=True)}
         self.parts_ = {n: clone(self.parts[n]).fit(X, y) for n in names if self.weights_[n] > 0}

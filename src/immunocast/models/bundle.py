@@ -93,7 +93,8 @@ def save_bundle(model: Any, folder: Path) -> Path:
     if (folder / "bundle.json").exists():
         raise FileExistsError(f"{folder} holds a bundle already.")
     name = type(model).__name__
-    if not isinstance(model, Learner) and {**PLAIN_MODELS, **COMPOSED}.get(name) is not type(model):
+    known: dict[str, Any] = {Learner.__name__: Learner, **PLAIN_MODELS, **COMPOSED}
+    if not isinstance(model, Learner) and known.get(name) is not type(model):
         raise ConfigError(f"A model of class {name} cannot be stored. Wrap it as immunocast.models.learner.Learner.")
     folder.mkdir(parents=True, exist_ok=True)
     content: dict[str, Any] = {"format": FORMAT, "class": name, "spec": model.spec.to_dict()}

@@ -22,7 +22,17 @@ import numpy as np
 import pandas as pd
 
 from immunocast.errors import ConfigError
-from immunocast.metrics import METRICS, Metric, blocks, percentile_interval, quotient, resampled_fits, resampled_parts
+from immunocast.metrics import (
+    METRICS,
+    Metric,
+    SurvivalForecast,
+    SurvivalSample,
+    blocks,
+    percentile_interval,
+    quotient,
+    resampled_fits,
+    resampled_parts,
+)
 from immunocast.validation.evaluate_inputs import Panel, Scores, panels
 
 HEADLINE = "headline"
@@ -101,8 +111,8 @@ def discrimination(common: Common, min_events: int = 10) -> pd.DataFrame:
 
     Returns
     -------
-    Rows cohort_id, n, n_events, model, opponent, auroc_model, auroc_opponent, difference, ci_low, ci_high, note; the last
-    one is the headline. A cohort under `min_events` events or non-events has no numbers of its own, and enters the
+    Rows cohort_id, n, n_events, model, opponent, auroc_model, auroc_opponent, difference, ci_low, ci_high, note; the
+    last one is the headline. A cohort under `min_events` events or non-events has no numbers of its own, and enters the
     headline all the same: its weight is its n.
     """
     panel, out, values, weights = common.panel, [], [], []
@@ -113,9 +123,9 @@ def discrimination(common: Common, min_events: int = 10) -> pd.DataFrame:
         values.append(pair)
         weights.append(int(rows.sum()))
         shown = panel.enough(rows, min_events)
-        out.append(_row(common, cohort, rows, *pair, note="" if shown else TOO_SMALL))
-    sides = [_weighted(np.array([pair[k] for pair in values]), np.array(weights, dtype=float)) for k in (0, 1)]
-    out.append(_row(common, HEADLINE, common.all_rows, *sides, note="sum of n x AUROC / sum of n"))
+        out.append(_row(common, cohort, rows, pair[0], pair[1], "" if shown else TOO_SMALL))
+    both = [_weighted(np.array([pair[k] for pair in values]), np.array(weights, dtype=float)) for k in (0, 1)]
+    out.append(_row(common, HEADLINE, common.all_rows, both[0], both[1], "sum of n x AUROC / sum of n"))
     return pd.DataFrame(out)
 
 
@@ -137,9 +147,8 @@ def _weighted(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
 
 def _row(common: Common, cohort: str, rows: np.ndarray, a: np.ndarray, b: np.ndarray, note: str) -> dict[str, Any]:
     low, high, _ = percentile_interval((a - b)[1:])
-    numbers = [a[0], b[0], a[0] - b[0], low, high]
-    if note == TOO_SMALL:
-        numbers = [None] * 5
+    found = [float(a[0]), float(b[0]), float(a[0] - b[0]), low, high]
+    numbers = [None] * len(found) if note == TOO_SMALL else found
     names = ("auroc_model", "auroc_opponent", "difference", "ci_low", "ci_high")
     return {
         "cohort_id": cohort,
@@ -158,7 +167,7 @@ def net_benefit_rows(common: Common, treated: Mapping[str, np.ndarray], threshol
     Parameters
     ----------
     common : patients; the model acts where its probability is at least the threshold.
-    treated : rule -> (n,) whom it would treat, along the panel's patients, whatever the threshold; or an array of floats,
+    treated : rule -> (n,) whom it would treat, along the panel's patients, whatever the threshold; or floats,
         probabilities that are compared with the threshold.
     thresholds : probabilities.
 
@@ -230,3 +239,51 @@ def _metric_values(metric: Metric, panel: Panel, scores: Scores, rows: np.ndarra
         ((numerator, denominator),) = resampled_parts([(metric, None)], panel.y[rows], scores.p[:, rows], weights)
         return quotient(numerator, denominator)
     return resampled_fits(metric, panel.y[rows], scores.p[:, rows], weights)
+
+
+def concordance_rows(common: Common, times: pd.DataFrame, *, harm: Sequence[str] = ()) -> pd.DataFrame:
+    """Harrell's C of both sides for a time to event, by cohort.
+
+    Parameters
+    ----------
+    common : patients who count.
+    times : columns patient_id, time, event; patients without both are left out.
+    harm : labels whose probability is of the event itself. For all others a high probability means a late event, as of
+        a response.
+
+    Returns
+    -------
+    Rows cohort_id, n, n_events, model, opponent, c_model, c_opponent, difference, ci_low, ci_high.
+    """
+    panel = common.panel
+    by_patient = times.set_index("patient_id").reindex(panel.patient)
+    time = by_patient["time"].to_numpy(dtype="float64", na_value=np.nan)
+    event = by_patient["event"].to_numpy(dtype="float64", na_value=np.nan)
+    known = ~np.isnan(time) & ~np.isnan(event)
+    out = []
+    for cohort, opponent in common.opponents.items():
+        rows = common.rows[cohort] & known
+        sample = SurvivalSample(time[rows], event[rows] == 1)
+        forecasts = []
+        for label in (common.model, opponent):
+            scores = scores_of(panel, label)
+            risk = scores.p[:, rows] if label in harm else -scores.p[:, rows]
+            forecasts.append(SurvivalForecast(risk, scores.fold[:, rows]))
+        found = sample.parts(forecasts, blocks(panel.counts[rows], whole_first=True))
+        a, b = (quotient(*parts["c_harrell", None]) for parts in found)
+        low, high, _ = percentile_interval((a - b)[1:])
+        out.append(
+            {
+                "cohort_id": cohort,
+                "n": int(rows.sum()),
+                "n_events": int(event[rows].sum()),
+                "model": common.model,
+                "opponent": opponent,
+                "c_model": float(a[0]),
+                "c_opponent": float(b[0]),
+                "difference": float(a[0] - b[0]),
+                "ci_low": low,
+                "ci_high": high,
+            }
+        )
+    return pd.DataFrame(out)
