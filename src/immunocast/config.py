@@ -25,6 +25,7 @@ from immunocast.overrides import expand_cohorts
 if TYPE_CHECKING:
     from immunocast.models.orientation import Oriented
     from immunocast.validation.fold import InnerSettings
+    from immunocast.validation.evaluate_survival_inputs import SurvivalSettings
 
 
 def conf_dir() -> Path:
@@ -72,11 +73,24 @@ class ExplainSettings:
 
 
 @dataclass
+class SurvivalSection:
+    """Types and defaults of the section `survival`."""
+
+    outcomes: list[str] = field(default_factory=list)
+    horizons_months: list[float] = field(default_factory=list)
+    risk_groups: int = 3
+    landmark_days: float | None = None
+    irae_landmark_days: float | None = None
+    models: list[str] | None = None
+
+
+@dataclass
 class Settings:
     """Types of what is not instantiated: a wrong type or an unknown key is refused before anything runs."""
 
     seed: int = 0
     evaluation: EvaluationSettings = field(default_factory=EvaluationSettings)
+    survival: SurvivalSection = field(default_factory=SurvivalSection)
     explain: ExplainSettings = field(default_factory=ExplainSettings)
     recalibration: RecalibrationSettings = field(default_factory=RecalibrationSettings)
     decisions: DecisionSettings = field(default_factory=DecisionSettings)
@@ -101,7 +115,8 @@ def check(cfg: DictConfig) -> None:
         for key in ("endpoint", *Settings.__dataclass_fields__):
             if key not in cfg:
                 raise ConfigError(f"The configuration lacks {key!r}.")
-        for key in ("evaluation.references", "evaluation.thresholds", "explain.by", *_LISTS):
+        survival_lists = ("survival.outcomes", "survival.horizons_months")
+        for key in (*survival_lists, "evaluation.references", "evaluation.thresholds", "explain.by", *_LISTS):
             value = OmegaConf.select(cfg, key)
             if not OmegaConf.is_list(value):
                 raise ConfigError(f"{key} is {value!r}; it must be a list, e.g. {key}=[{value}].")
@@ -111,6 +126,7 @@ def check(cfg: DictConfig) -> None:
     if cfg.seed < 0:
         raise ConfigError(f"seed is {cfg.seed}; it must be 0 or more.")
     endpoint_of(cfg)
+    survival_settings(cfg)
     settings = cfg.evaluation
     names = list(cfg.models)
     wrong = [m for m in (settings.headline_model, *settings.references) if m not in names]
@@ -139,6 +155,26 @@ def endpoint_of(cfg: DictConfig) -> Endpoint:
     if not isinstance(settings, str | dict):
         raise ConfigError(f"endpoint is {settings!r}; choose one of {', '.join(ENDPOINTS)}.")
     return make_endpoint(settings)  # type: ignore[arg-type]
+
+
+def survival_settings(cfg: DictConfig) -> SurvivalSettings:
+    """The settings of the survival evaluation.
+
+    Raises
+    ------
+    ConfigError
+        For values out of range, and for models that are not configured.
+    """
+    from immunocast.validation.evaluate_survival_inputs import SurvivalSettings
+
+    plain: Any = OmegaConf.to_container(cfg.survival, resolve=True)
+    unknown = [m for m in plain["models"] or () if m not in cfg.models]
+    if unknown:
+        raise ConfigError(
+            f"survival.models names {unknown[0]!r}, which is not among models: {', '.join(map(str, cfg.models))}."
+        )
+    plain = {k: tuple(v) if isinstance(v, list) else v for k, v in plain.items()}
+    return SurvivalSettings(**plain, min_events=cfg.evaluation.min_events)
 
 
 def load_config(overrides: Sequence[str] = ()) -> DictConfig:

@@ -3,7 +3,8 @@
 Discrimination: `auroc`, `auprc`, `roc_points`, and DeLong's `delong_variance`, `delong_interval`,
 `delong_difference`. Accuracy: `brier`, `scaled_brier`. Calibration: `calibration_intercept`, `calibration_slope`,
 `calibration_bins`. Utility: `net_benefit`, `net_benefit_treat_all`, `net_benefit_treat_none`. Uncertainty:
-`bootstrap`, over `person_weights`. `METRICS` lists what evaluation computes; a new metric is one line there.
+`bootstrap`, over `person_weights`. Survival: `kaplan_meier`, `logrank`, `cox`, `c_harrell`, `c_uno`, `td_auc`,
+`brier_survival`, `integrated_brier`. `METRICS` lists what evaluation computes; a new metric is one line there.
 """
 
 from immunocast.metrics._accuracy import brier, scaled_brier
@@ -25,6 +26,7 @@ from immunocast.metrics._catalogue import (
     resampled_fits,
     resampled_parts,
 )
+from immunocast.metrics._cox import CoxFit, SurvivalLink, cox, survival_link
 from immunocast.metrics._delong import (
     Difference,
     Influence,
@@ -38,19 +40,36 @@ from immunocast.metrics._delong import (
     stratified,
 )
 from immunocast.metrics._discrimination import auprc, auroc, mean_roc, roc_points
+from immunocast.metrics._kaplan_meier import KaplanMeier, kaplan_meier
+from immunocast.metrics._logrank import LogRank, logrank
 from immunocast.metrics._resampling import blocks, bootstrap_p, percentile_interval, person_weights
+from immunocast.metrics._survival import (
+    SurvivalForecast,
+    SurvivalSample,
+    brier_survival,
+    c_harrell,
+    c_uno,
+    integrated_brier,
+    td_auc,
+)
 from immunocast.metrics._utility import net_benefit, net_benefit_treat_all, net_benefit_treat_none
 
 __all__ = [
     "LOGIT_EPS",
     "METRICS",
     "CalibrationBins",
+    "CoxFit",
     "Difference",
     "Estimate",
     "FloatArray",
     "Influence",
     "IntArray",
+    "KaplanMeier",
+    "LogRank",
     "Metric",
+    "SurvivalForecast",
+    "SurvivalLink",
+    "SurvivalSample",
     "auprc",
     "auroc",
     "auroc_influence",
@@ -60,16 +79,23 @@ __all__ = [
     "bootstrap",
     "bootstrap_p",
     "brier",
+    "brier_survival",
+    "c_harrell",
+    "c_uno",
     "calibration_bins",
     "calibration_intercept",
     "calibration_slope",
+    "cox",
     "delong_difference",
     "delong_interval",
     "delong_variance",
     "get_metric",
     "influence_difference",
     "influence_variance",
+    "integrated_brier",
+    "kaplan_meier",
     "logit",
+    "logrank",
     "mean_roc",
     "net_benefit",
     "net_benefit_treat_all",
@@ -82,5 +108,7 @@ __all__ = [
     "roc_points",
     "scaled_brier",
     "stratified",
+    "survival_link",
+    "td_auc",
     "wilson_interval",
 ]

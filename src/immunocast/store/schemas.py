@@ -148,7 +148,8 @@ METRICS = _table(
         "metric": (
             _TEXT,
             False,
-            "auroc, auprc, brier, scaled_brier, calibration_intercept, calibration_slope, net_benefit",
+            "auroc, auprc, brier, scaled_brier, calibration_intercept, calibration_slope, net_benefit; of survival, "
+            "ending in _os or _pfs: c_harrell, c_uno, td_auc, brier, ipa, ibs, scaled_ibs",
         ),
         "model": (_TEXT, False, "name of the model"),
         "recalibration": (_TEXT, False, "recalibrator, 'none' for the model's own output"),
@@ -164,7 +165,8 @@ METRICS = _table(
         "threshold_or_horizon": (
             _FLOAT,
             True,
-            "probability threshold of a net benefit, horizon in months of a survival metric; null elsewhere",
+            "probability threshold of a net benefit; months of a survival metric, as clipped to the follow-up; null "
+            "elsewhere",
         ),
         "n": (_INT, False, "patients used"),
         "n_events": (_INT, False, "patients with the event among them"),
@@ -197,7 +199,7 @@ COMPARISONS = _table(
         "scheme": (_TEXT, False, "validation scheme"),
         "endpoint": (_TEXT, False, "endpoint"),
         "cohort_id": (_TEXT, False, "a cohort, or 'combined'"),
-        "threshold_or_horizon": (_FLOAT, True, "probability threshold of a net benefit; null elsewhere"),
+        "threshold_or_horizon": (_FLOAT, True, "probability threshold, or limit in months of c_uno; null elsewhere"),
         "n_common": (_INT, False, "patients with a fair prediction from both"),
         "n_events": (_INT, False, "patients with the event among them"),
         "n_lost": (_INT, False, "patients left out: abstained by one, or one was trained on them"),
@@ -338,13 +340,22 @@ RISK_GROUPS = _table(
         **_MODEL,
         "cohort_id": (_TEXT, False, "a cohort, or 'combined'"),
         "outcome": (_TEXT, False, "os or pfs"),
-        "group": (_TEXT, False, "low, middle or high probability of the endpoint"),
+        "group": (
+            _TEXT,
+            False,
+            "low, middle or high probability of the endpoint ('all' where all are equal); irae or no_irae under the "
+            "models irae_naive and irae_landmark, which forecast nothing",
+        ),
         "n": (_INT, False, "patients"),
         "n_events": (_INT, False, "deaths (os), progressions or deaths (pfs) among them"),
         "median_months": (_FLOAT, True, "Kaplan-Meier median, null where not reached"),
         "ci_low": (_FLOAT, True, "lower end of its 95 % interval"),
         "ci_high": (_FLOAT, True, "upper end, null where not reached"),
-        "hazard_ratio": (_FLOAT, True, "Cox hazard ratio to the group of lowest probability, stratified by cohort"),
+        "hazard_ratio": (
+            _FLOAT,
+            True,
+            "Cox hazard ratio to the group of lowest probability (or no_irae), stratified by cohort",
+        ),
         "hr_low": (_FLOAT, True, "lower end of its 95 % interval"),
         "hr_high": (_FLOAT, True, "upper end"),
         "logrank_p": (_FLOAT, True, "log-rank test over all groups, stratified by cohort where combined"),

@@ -41,14 +41,14 @@ def comparison_rows(
         here = panel.cohort == k
         for metric, threshold in specs:
             row = _row(panel, model, reference, metric, threshold, name, [masks[k]], here, settings, store)
-            rows.append(row | {"note": join_notes(row["note"], _why_lost(model, reference, here))})
+            rows.append(row | {"note": join_notes(row["note"], why_lost(model, reference, here))})
     everywhere = np.ones(len(panel.y), dtype=bool)
     for metric, threshold in specs:
         used = masks_for(metric, panel, masks)
         row = _row(panel, model, reference, metric, threshold, "combined", used, everywhere, settings, store)
         notes = []
         for k, name in enumerate(panel.cohorts):
-            why = _why_lost(model, reference, panel.cohort == k)
+            why = why_lost(model, reference, panel.cohort == k)
             if not masks[k].any():
                 notes.append(f"{name} left out: {why}")
             elif metric.ranks and not panel.enough(masks[k], LEAST_FOR_RANKS):
@@ -130,7 +130,7 @@ def _row(
     }
 
 
-def _why_lost(model: Scores, reference: Scores, here: np.ndarray) -> str:
+def why_lost(model: Scores, reference: Scores, here: np.ndarray) -> str:
     """Why patients of a cohort are not common to both, in words; "" where all are."""
     n = int(here.sum())
     notes = []

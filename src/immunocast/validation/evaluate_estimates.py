@@ -137,7 +137,7 @@ def metric_rows(panel: Panel, scores: Scores, settings: Settings, store: Resampl
     rows = []
     for k, name in enumerate(panel.cohorts):
         here = panel.cohort == k
-        notes = _why_fewer(scores.status[here])
+        notes = why_fewer(scores.status[here])
         for metric, threshold in settings.specs():
             row = _row(panel, scores, metric, threshold, name, [masks[k]], here, settings, store)
             rows.append(row | {"note": join_notes(row["note"], notes)})
@@ -236,7 +236,7 @@ def _by_bootstrap(
     return {"estimate": estimate, "ci_low": low, "ci_high": high, "ci_method": "bootstrap", "note": note}
 
 
-def _why_fewer(status: np.ndarray) -> str:
+def why_fewer(status: np.ndarray) -> str:
     """Why patients of a cohort are missing from a model's estimates; "" where none is."""
     if np.all(status == IN_TRAINING):
         return "trained on this cohort"
@@ -261,7 +261,7 @@ def _cohort_notes(panel: Panel, scores: Scores, masks: list[np.ndarray], metric:
     notes = []
     for k, name in enumerate(panel.cohorts):
         status = scores.status[panel.cohort == k]
-        reason = _why_fewer(status)
+        reason = why_fewer(status)
         if not masks[k].any():
             notes.append(f"{name} left out: {reason or 'no fair prediction'}")
         else:

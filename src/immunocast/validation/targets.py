@@ -46,12 +46,14 @@ class Common:
     Attributes
     ----------
     panel : all patients, with the shared resamples.
+    patient : (n,) patient ids, as the panel sorts them.
     model : label of the model, "blend" or "blend+platt".
     opponents : cohort -> label of its opponent.
     rows : cohort -> (n,) True for the patients who count there.
     """
 
     panel: Panel
+    patient: np.ndarray
     model: str
     opponents: dict[str, str]
     rows: dict[str, np.ndarray]
@@ -89,7 +91,7 @@ def common_patients(
         fair = here & scores_of(panel, model).fair & scores_of(panel, opponent).fair
         rows[cohort] = fair & ~np.isin(panel.person, sorted(taken))
         taken |= set(panel.person[rows[cohort]])
-    return Common(panel, model, dict(opponents), rows)
+    return Common(panel, np.sort(predictions["patient_id"].unique().astype(str)), model, dict(opponents), rows)
 
 
 def scores_of(panel: Panel, label: str) -> Scores:
@@ -256,7 +258,7 @@ def concordance_rows(common: Common, times: pd.DataFrame, *, harm: Sequence[str]
     Rows cohort_id, n, n_events, model, opponent, c_model, c_opponent, difference, ci_low, ci_high.
     """
     panel = common.panel
-    by_patient = times.set_index("patient_id").reindex(panel.patient)
+    by_patient = times.set_index("patient_id").reindex(common.patient)
     time = by_patient["time"].to_numpy(dtype="float64", na_value=np.nan)
     event = by_patient["event"].to_numpy(dtype="float64", na_value=np.nan)
     known = ~np.isnan(time) & ~np.isnan(event)

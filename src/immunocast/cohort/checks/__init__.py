@@ -25,6 +25,7 @@ from immunocast.cohort.checks.findings import (
     raise_on_errors,
     to_checks_table,
 )
+from immunocast.cohort.checks.flags import known_for_events_only
 from immunocast.cohort.checks.others import check_performance, check_problems
 from immunocast.cohort.checks.registry import CHECKS, Check, Severity
 from immunocast.cohort.checks.repair import set_missing
@@ -47,6 +48,7 @@ __all__ = [
     "finding",
     "given_as_fraction",
     "imputed_in",
+    "known_for_events_only",
     "raise_on_errors",
     "set_missing",
     "to_checks_table",
