@@ -9,7 +9,7 @@ import pandas as pd
 from omegaconf import DictConfig
 
 from _stage import stage
-from immunocast.cohort.checks import apply_waivers, check_performance, raise_on_errors, to_checks_table
+from immunocast.cohort.checks import apply_waivers, check_controls, check_performance, raise_on_errors, to_checks_table
 from immunocast.config import build, endpoint_of, frozen, survival_settings
 from immunocast.store.runfolder import RunFolder
 from immunocast.validation.evaluate import evaluate
@@ -45,6 +45,8 @@ def run(cfg: DictConfig, work: RunFolder) -> None:
         engine=engine,
     )
     found = check_performance(result.metrics, about["provenance"]["synthetic"])
+    if work.has_table("controls"):
+        found += check_controls(work.table("controls"))
     checks = to_checks_table(apply_waivers(found, frozen_cfg["checks"]["waive"]))
     for name in ("metrics", "comparisons", "curves"):
         parts = [part for part in (getattr(result, name), getattr(survival, name)) if not part.empty]

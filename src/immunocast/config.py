@@ -24,8 +24,8 @@ from immunocast.overrides import expand_cohorts
 
 if TYPE_CHECKING:
     from immunocast.models.orientation import Oriented
-    from immunocast.validation.fold import InnerSettings
     from immunocast.validation.evaluate_survival_inputs import SurvivalSettings
+    from immunocast.validation.fold import InnerSettings
 
 
 def conf_dir() -> Path:
@@ -85,6 +85,20 @@ class SurvivalSection:
 
 
 @dataclass
+class ControlSettings:
+    """Types and defaults of the section `controls`; 0 leaves a control out."""
+
+    models: list[str] = field(default_factory=list)
+    n_permutations: int = 20
+    n_null_features: int = 20
+    n_refits: int = 50
+
+
+#: Fewest draws from which the controls say something; see docs/controls.md.
+_FEWEST_DRAWS = {"n_permutations": 5, "n_null_features": 5, "n_refits": 20}
+
+
+@dataclass
 class Settings:
     """Types of what is not instantiated: a wrong type or an unknown key is refused before anything runs."""
 
@@ -94,10 +108,11 @@ class Settings:
     explain: ExplainSettings = field(default_factory=ExplainSettings)
     recalibration: RecalibrationSettings = field(default_factory=RecalibrationSettings)
     decisions: DecisionSettings = field(default_factory=DecisionSettings)
+    controls: ControlSettings = field(default_factory=ControlSettings)
 
 
 #: Further settings that are lists.
-_LISTS = ("recalibration.methods", "decisions.rules")
+_LISTS = ("recalibration.methods", "decisions.rules", "controls.models")
 
 
 def check(cfg: DictConfig) -> None:
@@ -141,6 +156,20 @@ def check(cfg: DictConfig) -> None:
         if cfg[section].n_resamples < 100:
             raise ConfigError(f"{section}.n_resamples is {cfg[section].n_resamples}; an interval needs 100 or more.")
     inner_settings(cfg)
+    _check_controls(cfg)
+
+
+def _check_controls(cfg: DictConfig) -> None:
+    wrong = [name for name in cfg.controls.models if name not in cfg.models]
+    if wrong:
+        raise ConfigError(
+            f"controls.models names {wrong[0]!r}, which is not among models: {', '.join(cfg.models)}. Name a learner, "
+            "or none: controls.models=[]."
+        )
+    for key, fewest in _FEWEST_DRAWS.items():
+        value = cfg.controls[key]
+        if value != 0 and value < fewest:
+            raise ConfigError(f"controls.{key} is {value}; give {fewest} or more, or 0 to leave the control out.")
 
 
 def endpoint_of(cfg: DictConfig) -> Endpoint:

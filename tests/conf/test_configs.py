@@ -6,7 +6,7 @@ import yaml
 from omegaconf import OmegaConf
 from sklearn.base import clone
 
-from immunocast.cohort.outcomes import ENDPOINTS, make_labels
+from immunocast.cohort.outcomes import ENDPOINTS, make_labels, survival_of
 from immunocast.cohort.synthetic import SyntheticCohort
 from immunocast.config import (
     build,
@@ -42,8 +42,9 @@ def test_every_model_fits_sixty_patients(name, sixty):
     cohort, y = sixty
     cfg = load_config([f"+model@models.tried={name}"])
     model = clone(build_models(cfg)["tried"])
-    X = model_frame(cohort, model.spec.inputs)
-    p = model.fit(X, y).predict_proba(X)
+    X = model_frame(cohort, model.spec.inputs, by_cohort=model.spec.by_cohort)
+    target = model.spec.target
+    p = model.fit(X, y, **({} if target == "label" else {"survival": survival_of(cohort, target)})).predict_proba(X)
     known = X[list(model.spec.required)].notna().all(axis=1).to_numpy()
     if name == "loris_nsclc":
         known = known & (X["tumor_type"] == "NSCLC").to_numpy()

@@ -12,16 +12,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from immunocast.cohort.outcomes import ENDPOINTS, Words, words_of
+from immunocast.cohort.outcomes import ENDPOINTS, Survival, Words, survival_of, words_of
 from immunocast.engines import Engine, SerialEngine
 from immunocast.errors import ConfigError
 from immunocast.features.preprocess import model_frame
-from immunocast.models.assays import assays_used
 from immunocast.models.recalibration import Recalibrator
 from immunocast.models.spec import ResponseModel
 from immunocast.validation.fold import FINAL, FoldWork, InnerSettings
 from immunocast.validation.fold_tables import prediction_rows, threshold_table, tuning_table
-from immunocast.validation.inner import Training, take_survival
+from immunocast.validation.inner import Training
 from immunocast.validation.splits import Scheme, Split
 
 __all__ = ["FINAL", "CrossPrediction", "cross_predict"]
@@ -60,7 +59,7 @@ def cross_predict(
     endpoint: str = "response",
     engine: Engine | None = None,
     inner: InnerSettings | None = None,
-    survival: Mapping[str, Any] | None = None,
+    survival: Mapping[str, Survival] | None = None,
 ) -> CrossPrediction:
     """Fit every model in every fold and predict the patients who were left out.
 
@@ -74,7 +73,8 @@ def cross_predict(
     engine : how to spread the fits; results do not depend on it.
     inner : what is to come from inside the training folds: tuned parameters, recalibrators, thresholds; None for
         nothing.
-    survival : "os", "pfs" -> times and events aligned with `cohort`, for models whose spec has such a target.
+    survival : "os", "pfs" -> times and events aligned with `cohort`, for models whose spec has such a target; None
+        takes those of the cohort's own columns.
 
     Raises
     ------
@@ -89,7 +89,7 @@ def cross_predict(
         inner.tuning.check(models)
     # before unlabelled patients go: one of them may be the link to a cohort that fitted a published model
     seen = {name: _seen_before(cohort, model.spec.trained_on)[known] for name, model in models.items()}
-    targets = {name: _survival_of(name, model, survival, np.flatnonzero(known)) for name, model in models.items()}
+    targets = {name: _survival_of(model, cohort, survival, np.flatnonzero(known)) for name, model in models.items()}
     cohort = cohort[known].reset_index(drop=True)
     y_array = y[known].to_numpy(dtype=int)
     scheme, notes = _chosen(scheme, cohort, y_array)
@@ -101,7 +101,6 @@ def cross_predict(
         name: model_frame(cohort, model.spec.inputs, by_cohort=model.spec.by_cohort) for name, model in models.items()
     }
     _check_required(models, frames)
-    assays = {name: assays_used(frames[name], model.spec.inputs) for name, model in models.items()}
     ids = cohort[["patient_id", "cohort_id", "person_id"]]
     data = {name: Training(ids, frames[name], y_array, targets[name], seen[name]) for name in models}
     work = FoldWork(dict(models), data, inner, endpoint)
@@ -119,7 +118,7 @@ def cross_predict(
     return CrossPrediction(
         predictions=pd.concat(
             [
-                prediction_rows(name, split, result, data[name], assays[name], scheme.name, endpoint)
+                prediction_rows(name, split, result, data[name], scheme.name, endpoint)
                 for name, split, result in found
                 if split is not everybody
             ],
@@ -164,17 +163,15 @@ def _chosen(scheme: Scheme, cohort: pd.DataFrame, y: np.ndarray) -> tuple[Scheme
     return chosen, said + more
 
 
-def _survival_of(name: str, model: Any, survival: Mapping[str, Any] | None, rows: np.ndarray) -> Any:
+def _survival_of(
+    model: Any, cohort: pd.DataFrame, survival: Mapping[str, Survival] | None, rows: np.ndarray
+) -> Survival | None:
     """Times and events for a model that is fitted on them; None for all others."""
-    target = getattr(model.spec, "target", "")
-    if target not in ("os", "pfs"):
+    target = model.spec.target
+    if target == "label":
         return None
-    if target not in (survival or {}):
-        raise ConfigError(
-            f"{name} is fitted on {target} (time and event), which the cohort does not have. Map {target}_months and "
-            f"{target}_event, or leave the model out with ~models.{name}."
-        )
-    return take_survival((survival or {})[target], rows)
+    times = survival_of(cohort, target) if survival is None or target not in survival else survival[target]
+    return times.take(rows)
 
 
 def _told(found: list[Any]) -> list[str]:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from immunocast.models.assays import assays_used, inputs_used
 from immunocast.store.schemas import TABLES
 from immunocast.validation.fold import FoldResult
 from immunocast.validation.inner import Training
@@ -20,12 +21,13 @@ Found = tuple[str, Split, FoldResult]
 
 
 def prediction_rows(
-    model: str, split: Split, result: FoldResult, data: Training, assays: np.ndarray, scheme: str, endpoint: str
+    model: str, split: Split, result: FoldResult, data: Training, scheme: str, endpoint: str
 ) -> pd.DataFrame:
     """Rows of the table predictions: the test patients of a fold, once a recalibration."""
     test = split.test
     ids = data.ids.iloc[test]
     seen = np.zeros(len(test), dtype=bool) if data.seen is None else data.seen[test]
+    assays = assays_used(data.X.iloc[test], inputs_used(result.fitted))
     parts = []
     for recalibration, p in result.p.items():
         part = pd.DataFrame(
@@ -42,7 +44,7 @@ def prediction_rows(
                 "y_true": data.y[test],
                 "p_response": p,
                 "abstained": np.isnan(p),
-                "assays": assays[test],
+                "assays": assays,
                 "in_training": seen,
             }
         )
