@@ -161,9 +161,8 @@ def main() -> None:
         models = {n: m for n, m in variants(build_models(cfg)).items() if " " not in n or "impute" in n}
         gaps(models, cohort, y, splits)
         return
-    print(
-        f"{'variant':44s} {'AUROC':>6s} {'log loss':>9s} {'diff x1000':>11s} {'se':>5s} {'Brier':>6s} {'slope':>6s} {'s':>6s}"
-    )
+    heads = {"AUROC": 6, "log loss": 9, "diff x1000": 11, "se": 5, "Brier": 6, "slope": 6, "s": 6}
+    print(f"{'variant':44s} " + " ".join(f"{head:>{width}s}" for head, width in heads.items()))
     reference = None
     for name, model in variants(build_models(cfg)).items():
         if name != "ridge" and args.only not in name:
