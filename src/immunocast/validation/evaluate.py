@@ -126,7 +126,7 @@ def evaluate(
                 found[table] += rows[table]
         found["curves"] += reference_curves(panel, settings)
         everybody = [treat_all(panel, t) for t in settings.thresholds]
-        found["decisions"] += decide(everybody, (TREAT_ALL, "none"), None) if everybody else []
+        found["decisions"] += decide(everybody, (TREAT_ALL, "none"), None)
         if words.harm:
             notes.append(
                 f"{panel.scheme}: nobody is treated for a harm ({words.title}): decisions leave out patients treated "
