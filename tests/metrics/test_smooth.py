@@ -110,6 +110,21 @@ def test_cells_of_many_predictions_change_nothing_that_shows(monkeypatch):
     assert in_cells == pytest.approx(ici(y, p), abs=2e-5)
 
 
+def test_the_highest_prediction_needs_nobody_near_it():
+    """Only the patient of the last node was drawn in its neighbourhood."""
+    y, p = np.array([0, 1, 0, 1, 0, 1]), np.array([0.1, 0.11, 0.12, 0.13, 0.5, 0.9])
+    weights = np.array([[3.0, 1, 1, 0, 0, 1]]).T
+    assert np.isfinite(METRICS["ici"].fit(y, p)(weights)).all()
+
+
+def test_where_most_are_tied_their_cell_is_still_in_the_neighbourhood():
+    y, p = sample(3000, seed=1)
+    p[:2400] = 0.3
+    assert len(Smoother.of(y, p).cells) < 600
+    rate = Smoother.of(y, p).at([0.3], np.ones((3000, 1)))[0, 0]
+    assert rate == pytest.approx(y[:2400].mean(), abs=0.01)
+
+
 def test_repeats_add_up_observed_and_expected():
     rng = np.random.default_rng(6)
     p = rng.random((2, 60))

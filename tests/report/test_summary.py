@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from immunocast.report.summary import results_table, summary_markdown
@@ -100,3 +102,19 @@ def test_missing_tables_are_said_not_hidden(make_run) -> None:
     assert "could not be estimated" in said
     assert "was not compared with LORIS, routed" in said
     assert "Checks have not run." in said
+
+
+def test_a_recalibrated_reference_is_not_called_the_reference(toy_run: RunFolder, tmp_path: Path) -> None:
+    run, manifest = RunFolder(tmp_path / "run"), toy_run.manifest()
+    kept = ("endpoint", "scheme", "models", "headline_model", "reference_model")
+    run.write_meta("train", **{k: manifest[k] for k in kept})
+    metrics, comparisons = toy_run.table("metrics"), toy_run.table("comparisons")
+    recalibrated = metrics[metrics["model"] == "loris_routed"].assign(recalibration="beta")
+    against = comparisons[comparisons["model"] == "ridge"].assign(model="loris_routed+beta")
+    run.write_table("metrics", pd.concat([metrics, recalibrated]))
+    run.write_table("comparisons", pd.concat([comparisons, against]))
+    table = results_table(run).set_index("Model")
+    column = next(c for c in table if c.startswith("AUROC difference"))
+    found = table[column].filter(like="LORIS").filter(like="ecalibrated")
+    assert found.iloc[0] == table.loc[RunView(run).label("ridge"), column]
+    assert table.loc[RunView(run).label("loris_routed"), column] == "reference"

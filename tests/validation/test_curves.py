@@ -124,6 +124,16 @@ def test_differences_are_on_common_patients(truth, frame, curves):
     assert points(curves, "decision_difference", "high", "high").empty
 
 
+def test_differences_leave_out_patients_on_whom_the_reference_abstained(truth, frame):
+    known = np.arange(700) % 2 == 0
+    marker = frame.loc[frame["model"] == "marker", "p_response"].to_numpy()[known]
+    p, y = (values[known] for values in truth)
+    curves = evaluate(frame, n_resamples=FEW, references=["marker"], thresholds=[]).curves
+    against = points(curves, "decision_difference", "true", "marker").set_index("x")
+    assert (against["n"] == 350).all()
+    assert against.loc[0.3, "y"] == pytest.approx(net_benefit(y, p, 0.3) - net_benefit(y, marker, 0.3))
+
+
 def test_a_recalibrated_model_is_compared_like_with_like_and_never_taken_for_the_raw_one(frame):
     result = evaluate(frame, n_resamples=FEW, references=["high"], thresholds=[0.3])
     pairs = set(zip(result.comparisons["model"], result.comparisons["reference_model"], strict=True))

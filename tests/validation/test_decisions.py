@@ -191,9 +191,13 @@ def test_a_patient_meets_the_threshold_that_the_own_fold_chose():
     assert "between 0.300 and 0.600 over folds" in found.loc["ppv", "note"]
     # a fold without a threshold is left out, and told
     chosen.loc[chosen["fold"] == "b", "threshold"] = np.nan
-    table = decide(frame, chosen_thresholds=chosen)
+    table = decide(frame, chosen_thresholds=chosen, prices=PRICES)
     found = measures(table, rule="youden")
     assert (found["n"] == 150).all()
+    treated = found.loc["ppv", "n_positive"]
+    assert found.loc["cost_per_responder", "estimate"] == pytest.approx(
+        (150 * 100 + treated * 1000) / (treated * found.loc["ppv", "estimate"])
+    )
     assert "90 patients left out: their fold has no threshold" in found.loc["ppv", "note"]
     assert measures(table, "b", rule="youden").loc["ppv", "note"].startswith("no fair prediction")
     # thresholds of another scheme, or of another recalibration, are not those of this model
@@ -240,6 +244,9 @@ def test_a_marker_has_its_own_cut_off_also_where_a_fold_lies_on_one_side():
     assert found["threshold"].isna().all()
     assert "no probability" in found.loc["net_benefit", "note"]
     assert measures(table, "b", model="tmb", rule="cutoff").loc["share_treated", "estimate"] == 1
+    # a patient whose side is not known has no answer
+    some = {"tmb": {k: v for k, v in positives["tmb"].items() if k != "a0001"}}
+    assert (measures(decide(frame, positives=some), model="tmb", rule="cutoff")["n"] == 99).all()
     # by its probabilities nobody would be treated at .4
     assert measures(table, model="tmb").loc["share_treated", "estimate"] == 0
 

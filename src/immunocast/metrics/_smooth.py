@@ -2,9 +2,10 @@
 
 The smoother is lowess (Cleveland 1979, JASA 74:829) without its robustness iterations, as `rms::val.prob` uses it for
 its smooth calibration curve: at each node a straight line through the nearest two thirds of the patients, tricube
-weights, straight lines between nodes. On everybody it gives what R's `lowess(p, y, iter=0)` gives. In a resample the
-nodes and their widths stay those of everybody and patients count as often as they were drawn: each node then needs
-five weighted sums, which are matrix products over all resamples.
+weights, straight lines between nodes. On everybody it gives what R's `lowess(p, y, iter=0)` gives, where no large group
+shares a prediction that R would interpolate. In a resample the nodes and their widths stay those of everybody and
+patients count as often as they were drawn: each node then needs five weighted sums, which are matrix products over all
+resamples.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ from immunocast.metrics._types import Fitted
 #: Share of the patients in a node's neighbourhood, and the least distance of nodes as a share of the predictions'
 #: range: the defaults of R's lowess.
 SPAN, NODE_GAP = 2 / 3, 0.01
+#: A prediction shared by more than this share of the patients is a node of its own, which in R's lowess it need not be.
+TIED = 0.02
 #: Neighbourhoods narrower than this share of the range get a mean in place of a line, as in R.
 _NARROW = 0.001
 #: Many different predictions are put together in cells of this share of their range, a fifth of the nodes' distance.
@@ -50,9 +53,9 @@ class Smoother:
     @classmethod
     def of(cls, y: IntArray, p: FloatArray) -> Smoother:
         """Prepare for outcomes (n,) and predictions (n,)."""
-        x = np.unique(p)
+        x, ties = np.unique(p, return_counts=True)
         width = float(x[-1] - x[0])
-        nodes = _nodes(x, NODE_GAP * width)
+        nodes = np.union1d(_nodes(x, NODE_GAP * width), x[ties > TIED * len(p)])
         away = np.abs(p[None, :] - nodes[:, None])
         n_near = max(2, min(len(p), int(SPAN * len(p) + 1e-7))) if len(p) > 1 else 1
         reach = np.partition(away, n_near - 1, axis=1)[:, n_near - 1, None]
@@ -143,10 +146,9 @@ def _nodes(x: FloatArray, gap: float) -> FloatArray:
 
 def _between(nodes: FloatArray, x: FloatArray) -> tuple[IntArray, FloatArray]:
     """For predictions (m,): the node below each, and the share of the way to the next one."""
-    if len(nodes) == 1:
-        return np.zeros(len(x), dtype=np.int64), np.zeros(len(x))
-    low = np.clip(np.searchsorted(nodes, x, side="right") - 1, 0, len(nodes) - 2)
-    return low, np.clip((x - nodes[low]) / (nodes[low + 1] - nodes[low]), 0.0, 1.0)
+    low = np.clip(np.searchsorted(nodes, x, side="right") - 1, 0, len(nodes) - 1)
+    width = nodes[np.minimum(low + 1, len(nodes) - 1)] - nodes[low]  # 0 at the last node, which needs no other
+    return low, np.clip(np.divide(x - nodes[low], width, out=np.zeros(len(x)), where=width > 0), 0.0, 1.0)
 
 
 def _on_lines(values: FloatArray, low: IntArray, share: FloatArray) -> FloatArray:

@@ -106,11 +106,12 @@ def _point(row: dict | None, decimals: int) -> str:
 
 
 def _difference(view: RunView, model: str, recalibration: str) -> str:
-    if model == view.reference:
+    # a recalibrated reference is not the reference: it has a difference of its own
+    label = model if recalibration == view.recalibration(model) else f"{model}+{recalibration}"
+    if label == view.reference:
         return "reference"
-    if recalibration != view.recalibration(model):
-        return ""
-    return text.estimate(view.comparison("auroc", model), column="difference", sign=True)
+    row = view.comparison("auroc", label)
+    return "" if row is None and label != model else text.estimate(row, column="difference", sign=True)
 
 
 def _warning_lines(view: RunView) -> list[str]:

@@ -158,7 +158,7 @@ def evaluate(
                 found[name] += rows.get(name, [])
         found["curves"] += reference_curves(panel, settings)
         everybody = [treat_all(panel, t) for t in settings.thresholds]
-        found["decisions"] += work.decide(everybody, TREAT_ALL, "none", None) if everybody else []
+        found["decisions"] += work.decide(everybody, TREAT_ALL, "none", None)
         if all_pairs:
             found["comparisons"] += pair_rows(panel, chosen, settings)
         if words.harm:

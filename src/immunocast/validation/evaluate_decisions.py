@@ -46,6 +46,8 @@ def decision_rows(
     words : of the endpoint. For a harm nobody is treated for the event: the two measures a responder are left out.
     prices : None leaves out the cost.
     """
+    if not rules:
+        return []
     costs = np.zeros(len(panel.y)) if prices is None or assays is None else prices.of_assays(assays)
     masks = [panel.cohort == k for k in range(len(panel.cohorts))]
     sums = [_sums(panel, rules, costs, here) for here in masks]
