@@ -11,6 +11,7 @@ from pathlib import Path
 from omegaconf import DictConfig
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+import controls
 import evaluate
 import explain
 import load
@@ -22,7 +23,13 @@ from immunocast.report.terminal import print_results
 from immunocast.store.runfolder import RunFolder
 from immunocast.tracking.process import sigterm_raises
 
-STAGES = {"load": load.run, "train": train.run, "evaluate": evaluate.run, "explain": explain.run}
+STAGES = {
+    "load": load.run,
+    "train": train.run,
+    "controls": controls.run,
+    "evaluate": evaluate.run,
+    "explain": explain.run,
+}
 
 
 def main(cfg: DictConfig) -> None:

@@ -1,4 +1,4 @@
-"""Train: fit every model in every fold, predict who was left out. Writes predictions and all bundles."""
+"""Train: fit every model in every fold, predict who was left out. Writes predictions, thresholds, tuning, bundles."""
 
 import shutil
 
@@ -6,8 +6,9 @@ from omegaconf import DictConfig
 
 from _stage import stage
 from immunocast.cohort.outcomes import require_labels
-from immunocast.config import build, build_oriented, endpoint_of
+from immunocast.config import build, build_oriented, endpoint_of, inner_settings
 from immunocast.models.bundle import save_bundle
+from immunocast.models.recalibrators_file import save_recalibrators
 from immunocast.store.runfolder import RunFolder
 from immunocast.tracking.records import flat_params
 from immunocast.validation.cross_predict import cross_predict
@@ -25,14 +26,19 @@ def run(cfg: DictConfig, work: RunFolder) -> None:
         scheme,
         endpoint=endpoint.name,
         engine=build(cfg.engine, "engine"),
+        inner=inner_settings(cfg),
     )
     shutil.rmtree(work.path / "bundles", ignore_errors=True)
     for (name, fold), model in result.bundles.items():
         save_bundle(model, work.bundle_path(name, fold))
-    work.write_table("predictions", result.predictions)
+    for (name, fold), recalibrators in result.recalibrators.items():
+        save_recalibrators(recalibrators, work.bundle_path(name, fold))
+    for table in ("predictions", "thresholds", "tuning"):
+        work.write_table(table, getattr(result, table))
     work.write_meta(
         "train",
-        scheme=scheme.name,
+        scheme=result.scheme,
+        validation_notes=result.notes,
         left_out_models=oriented.left_out,
         model_notes=list(oriented.notes),
         n_linked_out={s.key: s.n_linked_out for s in result.splits},

@@ -21,9 +21,13 @@ from omegaconf.errors import OmegaConfBaseException
 from immunocast.cohort.outcomes import ENDPOINTS, Endpoint, make_endpoint
 from immunocast.errors import ConfigError, ImmunocastError
 from immunocast.overrides import expand_cohorts
+from immunocast.validation.subgroups import subgroup_names
 
 if TYPE_CHECKING:
     from immunocast.models.orientation import Oriented
+    from immunocast.validation.evaluate_survival_inputs import SurvivalSettings
+    from immunocast.validation.fold import InnerSettings
+    from immunocast.validation.prices import Prices
 
 
 def conf_dir() -> Path:
@@ -45,6 +49,26 @@ class EvaluationSettings:
     thresholds: list[float] = field(default_factory=list)
     n_resamples: int = 2000
     min_events: int = 10
+    subgroups: list[str] = field(default_factory=list)
+    subgroup_models: list[str] = field(default_factory=list)
+    all_pairs: bool = True
+
+
+@dataclass
+class RecalibrationSettings:
+    """Types and defaults of the section `recalibration`."""
+
+    methods: list[str] = field(default_factory=list)
+    inner_splits: int = 5
+
+
+@dataclass
+class DecisionSettings:
+    """Types and defaults of the section `decisions`."""
+
+    rules: list[str] = field(default_factory=list)
+    #: checked by `prices_of`
+    prices: Any = None
 
 
 @dataclass
@@ -56,12 +80,57 @@ class ExplainSettings:
 
 
 @dataclass
+class SurvivalSection:
+    """Types and defaults of the section `survival`."""
+
+    outcomes: list[str] = field(default_factory=list)
+    horizons_months: list[float] = field(default_factory=list)
+    risk_groups: int = 3
+    landmark_days: float | None = None
+    irae_landmark_days: float | None = None
+    models: list[str] | None = None
+
+
+@dataclass
+class ControlSettings:
+    """Types and defaults of the section `controls`; 0 leaves a control out."""
+
+    models: list[str] = field(default_factory=list)
+    n_permutations: int = 20
+    n_null_features: int = 20
+    n_refits: int = 50
+
+
+#: Fewest draws from which the controls say something; see docs/controls.md.
+_FEWEST_DRAWS = {"n_permutations": 5, "n_null_features": 5, "n_refits": 20}
+
+
+@dataclass
 class Settings:
     """Types of what is not instantiated: a wrong type or an unknown key is refused before anything runs."""
 
     seed: int = 0
     evaluation: EvaluationSettings = field(default_factory=EvaluationSettings)
+    survival: SurvivalSection = field(default_factory=SurvivalSection)
     explain: ExplainSettings = field(default_factory=ExplainSettings)
+    recalibration: RecalibrationSettings = field(default_factory=RecalibrationSettings)
+    decisions: DecisionSettings = field(default_factory=DecisionSettings)
+    controls: ControlSettings = field(default_factory=ControlSettings)
+
+
+#: Settings that are lists.
+_LISTS = (
+    "evaluation.references",
+    "evaluation.thresholds",
+    "evaluation.subgroups",
+    "evaluation.subgroup_models",
+    "explain.by",
+    "recalibration.methods",
+    "decisions.rules",
+    "survival.outcomes",
+    "survival.horizons_months",
+    "controls.models",
+)
 
 
 def check(cfg: DictConfig) -> None:
@@ -79,7 +148,7 @@ def check(cfg: DictConfig) -> None:
         for key in ("endpoint", *Settings.__dataclass_fields__):
             if key not in cfg:
                 raise ConfigError(f"The configuration lacks {key!r}.")
-        for key in ("evaluation.references", "evaluation.thresholds", "explain.by"):
+        for key in _LISTS:
             value = OmegaConf.select(cfg, key)
             if not OmegaConf.is_list(value):
                 raise ConfigError(f"{key} is {value!r}; it must be a list, e.g. {key}=[{value}].")
@@ -89,19 +158,43 @@ def check(cfg: DictConfig) -> None:
     if cfg.seed < 0:
         raise ConfigError(f"seed is {cfg.seed}; it must be 0 or more.")
     endpoint_of(cfg)
+    survival_settings(cfg)
     settings = cfg.evaluation
     names = list(cfg.models)
-    wrong = [m for m in (settings.headline_model, *settings.references) if m not in names]
+    # a reference may be a recalibrated model: loris_routed+platt
+    wrong = [m for m in (settings.headline_model, *settings.references) if m.split("+")[0] not in names]
     if wrong:
         raise ConfigError(
             f"evaluation names the model {wrong[0]!r}, which is not among models: {', '.join(names)}. "
             "Set evaluation.headline_model and evaluation.references."
         )
+    absent = [m for m in settings.subgroup_models if m.split("+")[0] not in names]
+    if absent:
+        raise ConfigError(
+            f"evaluation.subgroup_models names {absent[0]!r}, which is not among models: {', '.join(names)}."
+        )
+    subgroup_names(settings.subgroups)
     if any(not 0 < t < 1 for t in settings.thresholds):
         raise ConfigError("evaluation.thresholds are probabilities: each must lie between 0 and 1.")
     for section in ("evaluation", "explain"):
         if cfg[section].n_resamples < 100:
             raise ConfigError(f"{section}.n_resamples is {cfg[section].n_resamples}; an interval needs 100 or more.")
+    inner_settings(cfg)
+    prices_of(cfg)
+    _check_controls(cfg)
+
+
+def _check_controls(cfg: DictConfig) -> None:
+    wrong = [name for name in cfg.controls.models if name not in cfg.models]
+    if wrong:
+        raise ConfigError(
+            f"controls.models names {wrong[0]!r}, which is not among models: {', '.join(cfg.models)}. Name a learner, "
+            "or none: controls.models=[]."
+        )
+    for key, fewest in _FEWEST_DRAWS.items():
+        value = cfg.controls[key]
+        if value != 0 and value < fewest:
+            raise ConfigError(f"controls.{key} is {value}; give {fewest} or more, or 0 to leave the control out.")
 
 
 def endpoint_of(cfg: DictConfig) -> Endpoint:
@@ -116,6 +209,26 @@ def endpoint_of(cfg: DictConfig) -> Endpoint:
     if not isinstance(settings, str | dict):
         raise ConfigError(f"endpoint is {settings!r}; choose one of {', '.join(ENDPOINTS)}.")
     return make_endpoint(settings)  # type: ignore[arg-type]
+
+
+def survival_settings(cfg: DictConfig) -> SurvivalSettings:
+    """The settings of the survival evaluation.
+
+    Raises
+    ------
+    ConfigError
+        For values out of range, and for models that are not configured.
+    """
+    from immunocast.validation.evaluate_survival_inputs import SurvivalSettings
+
+    plain: Any = OmegaConf.to_container(cfg.survival, resolve=True)
+    unknown = [m for m in plain["models"] or () if m not in cfg.models]
+    if unknown:
+        raise ConfigError(
+            f"survival.models names {unknown[0]!r}, which is not among models: {', '.join(map(str, cfg.models))}."
+        )
+    plain = {k: tuple(v) if isinstance(v, list) else v for k, v in plain.items()}
+    return SurvivalSettings(**plain, min_events=cfg.evaluation.min_events)
 
 
 def load_config(overrides: Sequence[str] = ()) -> DictConfig:
@@ -207,6 +320,44 @@ def build_oriented(cfg: DictConfig) -> Oriented:
     return oriented
 
 
+def inner_settings(cfg: DictConfig) -> InnerSettings:
+    """What is to come from inside the training folds: tuning, recalibrators, thresholds.
+
+    Raises
+    ------
+    ConfigError
+        For an unknown recalibration, rule or criterion, and for numbers out of range.
+    """
+    from immunocast.validation.fold import InnerSettings
+
+    return InnerSettings(
+        recalibrations=tuple(cfg.recalibration.methods),
+        rules=tuple(cfg.decisions.rules),
+        tuning=build(cfg.tuning, "tuning") if cfg.get("tuning") else None,
+        n_splits=cfg.recalibration.inner_splits,
+        seed=cfg.seed,
+        min_events=cfg.evaluation.min_events,
+    )
+
+
+def prices_of(cfg: DictConfig) -> Prices | None:
+    """The prices of treating and testing; None where they are switched off.
+
+    Raises
+    ------
+    ConfigError
+        For an unknown or missing key, and for a value that is no price.
+    """
+    from immunocast.validation.prices import Prices
+
+    node = cfg.decisions.prices
+    if node is None:
+        return None
+    if not OmegaConf.is_dict(node):
+        raise ConfigError(f"decisions.prices is {node!r}; give currency, treatment and test, or null.")
+    return Prices.from_settings(OmegaConf.to_container(node, resolve=True))  # type: ignore[arg-type]
+
+
 #: Sections and keys that say where things lie on this machine; they never enter a frozen configuration.
 _PLACES = ("paths", "tracking")
 
@@ -224,6 +375,7 @@ def frozen(cfg: DictConfig) -> dict[str, Any]:
         plain.pop(key, None)
     for cohort in _cohort_nodes(plain["cohort"]):
         cohort.pop("data_dir", None)
+    (plain.get("tuning") or {}).pop("storage", None)
     return {str(k): v for k, v in plain.items()}
 
 

@@ -12,6 +12,7 @@ import pytest
 from immunocast.cli import main
 from immunocast.features.preprocess import model_frame
 from immunocast.models.bundle import load_bundle
+from immunocast.models.recalibrators_file import load_recalibrators
 
 
 @dataclass
@@ -145,6 +146,22 @@ def test_scores_equal_the_bundle_in_memory(command, small_run, new_patients, tmp
             if set(fitted.spec.inputs) <= set(cohort)
             else set(used[i]) <= set(fitted.spec.inputs)
         )
+
+
+def test_scores_are_recalibrated_where_asked_for(command, small_run, new_patients, tmp_path):
+    _, path = new_patients
+    command("score", path, "--model", "ridge", "--out", tmp_path / "own.csv")
+    done = command("score", path, "--model", "ridge", "--recalibration", "platt", "--out", tmp_path / "platt.csv")
+    assert done.returncode == 4, done.stderr
+    assert done.stdout.startswith("ridge, recalibrated (platt), of run")
+    own, platt = (pd.read_csv(tmp_path / f"{name}.csv") for name in ("own", "platt"))
+    made = load_recalibrators(small_run.bundle_path("ridge", "final"))["platt"]
+    assert np.allclose(platt["p_response"], made.predict(own["p_response"]), rtol=0, atol=1e-12, equal_nan=True)
+    assert (own["recalibration"].eq("none") & platt["recalibration"].eq("platt")).all()
+    done = command("score", path, "--recalibration", "isotonic")
+    assert done.returncode == 2
+    assert "has no recalibrator 'isotonic' of ridge. It has: none, platt" in done.stderr
+    assert "outcomes of the new site" in command("score", path, "--recalibration", "intercept_site").stderr
 
 
 def test_a_file_without_any_input_of_the_model_is_refused(command, tmp_path):

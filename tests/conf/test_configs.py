@@ -6,11 +6,24 @@ import yaml
 from omegaconf import OmegaConf
 from sklearn.base import clone
 
-from immunocast.cohort.outcomes import ENDPOINTS, make_labels
+from immunocast.cohort.outcomes import ENDPOINTS, make_labels, survival_of
 from immunocast.cohort.synthetic import SyntheticCohort
-from immunocast.config import build, build_models, check, conf_dir, endpoint_of, frozen, load_config, params_yaml
+from immunocast.config import (
+    build,
+    build_models,
+    check,
+    conf_dir,
+    endpoint_of,
+    frozen,
+    inner_settings,
+    load_config,
+    params_yaml,
+    prices_of,
+)
 from immunocast.errors import ConfigError
 from immunocast.features.preprocess import model_frame
+from immunocast.validation.search_space import checked_space, distributions
+from immunocast.validation.studies import Trial
 
 
 def _names(group):
@@ -30,8 +43,9 @@ def test_every_model_fits_sixty_patients(name, sixty):
     cohort, y = sixty
     cfg = load_config([f"+model@models.tried={name}"])
     model = clone(build_models(cfg)["tried"])
-    X = model_frame(cohort, model.spec.inputs)
-    p = model.fit(X, y).predict_proba(X)
+    X = model_frame(cohort, model.spec.inputs, by_cohort=model.spec.by_cohort)
+    target = model.spec.target
+    p = model.fit(X, y, **({} if target == "label" else {"survival": survival_of(cohort, target)})).predict_proba(X)
     known = X[list(model.spec.required)].notna().all(axis=1).to_numpy()
     if name == "loris_nsclc":
         known = known & (X["tumor_type"] == "NSCLC").to_numpy()
@@ -44,7 +58,11 @@ def test_every_model_fits_sixty_patients(name, sixty):
 
 @pytest.mark.parametrize("name", _names("validation"))
 def test_every_scheme_splits(name, sixty):
-    extra = ["validation.train=[a]", "validation.test=[b]"] if name == "train_test" else []
+    extra = {
+        "train_test": ["validation.train=[a]", "validation.test=[b]"],
+        "external": ["validation.test=[b]"],
+        "temporal": ["validation.test_from=2017"],
+    }.get(name, [])
     scheme = build(load_config([f"validation={name}", *extra]).validation, "validation")
     cohort = SyntheticCohort(n_patients=200, n_cohorts=["a", "b"], seed=5).load().cohort
     cohort["cohort_id"] = cohort["cohort_id"].str.replace("synthetic-", "")
@@ -53,6 +71,30 @@ def test_every_scheme_splits(name, sixty):
     splits = list(scheme.split(cohort[known].reset_index(drop=True), y[known].to_numpy(dtype=int)))
     assert splits
     assert all(len(s.train) and len(s.test) for s in splits)
+
+
+def test_every_tuning_is_built():
+    assert _names("tuning") == ["none", "optuna"]
+    assert inner_settings(load_config(["tuning=none"])).tuning is None
+    cfg = load_config(["tuning=optuna", "seed=7"])
+    check(cfg)
+    tuning = inner_settings(cfg).tuning
+    assert (tuning.seed, tuning.storage, tuning.criterion) == (7, None, "log_loss")
+    tuning.check(build_models(cfg))
+
+
+def test_the_place_of_finished_trials_is_no_part_of_what_a_run_was():
+    cfg = load_config(["tuning=optuna", "tuning.storage=/secret/tuning.db"])
+    assert "/secret" not in yaml.safe_dump(frozen(cfg))
+    assert frozen(cfg) == frozen(load_config(["tuning=optuna"]))
+
+
+@pytest.mark.parametrize("name", ["ridge", "forest", "xgboost"])
+def test_shipped_search_spaces_hold_the_configured_parameters(name):
+    """Else trial 0 says nothing to the sampler."""
+    model = build_models(load_config())[name]
+    trial = Trial({key: model.get_params()[key] for key in model.search}, 0.5)
+    assert trial.frozen(distributions(checked_space(name, model))).params == trial.params
 
 
 @pytest.mark.parametrize("name", _names("cohort"))
@@ -139,6 +181,20 @@ def test_no_place_enters_params_or_the_frozen_configuration(root, monkeypatch):
         (["endpoint=os", "endpoint.horizon_months=-2"], ["endpoint.horizon_months is -2"]),
         (["endpoint=response", "endpoint.arms=[placebo]"], ["placebo", "control"]),
         (["evaluation.thresholds=0.3"], ["evaluation.thresholds=[0.3]"]),
+        (["recalibration.methods=platt"], ["recalibration.methods=[platt]"]),
+        (["recalibration.methods=[plat]"], ["'plat'", "isotonic", "intercept_site"]),
+        (["recalibration.inner_splits=1"], ["recalibration.inner_splits is 1"]),
+        (["decisions.rules=[yuden]"], ["'yuden'", "sensitivity_90"]),
+        (["decisions.rules=[youden,youden]"], ["twice"]),
+        (["tuning=optuna", "tuning.criterion=loss"], ["tuning.criterion", "brier"]),
+        (["tuning=optuna", "tuning.n_trials=0"], ["tuning.n_trials is 0"]),
+        (["tuning=optuna", "tuning.storage=trials"], ["tuning.storage", ".db"]),
+        (["tuning=optuna", "tuning.timeout_s=-1"], ["tuning.timeout_s is -1"]),
+        (["evaluation.references=[loris+platt]"], ["loris+platt", "references"]),
+        (["decisions.prices.treatment=cheap"], ["decisions.prices.treatment", "cheap"]),
+        (["decisions.prices.test.dna=null"], ["decisions.prices.test.dna", "0 where it costs nothing"]),
+        (["+decisions.prices.test.ct=5"], ["decisions.prices.test.ct", "pdl1"]),
+        (["decisions.prices=5"], ["decisions.prices is 5", "null"]),
     ],
 )
 def test_a_wrong_setting_is_named_before_anything_runs(overrides, words):
@@ -172,3 +228,10 @@ def test_a_bare_classifier_is_refused_with_the_mend():
     cfg = load_config(["+models.bare={_target_: sklearn.naive_bayes.GaussianNB}"])
     with pytest.raises(ConfigError, match=r"models\.bare is a GaussianNB .* immunocast\.models\.learner\.Learner"):
         build_models(cfg)
+
+
+def test_prices_can_be_switched_off_and_a_reference_can_be_a_recalibrated_model():
+    cfg = load_config(["decisions.prices=null", "evaluation.references=[loris_routed+platt]"])
+    check(cfg)
+    assert prices_of(cfg) is None
+    assert prices_of(load_config()).treatment == load_config().decisions.prices.treatment

@@ -18,11 +18,12 @@ from sklearn.ensemble import (
 from sklearn.linear_model import LogisticRegression, SGDClassifier
 from xgboost import XGBClassifier
 
-from immunocast.cohort.outcomes import make_labels
+from immunocast.cohort.outcomes import make_labels, survival_of
 from immunocast.cohort.synthetic import SyntheticCohort
 from immunocast.config import build_models, load_config
 from immunocast.errors import ConfigError
 from immunocast.explain.shap_values import explain_learner
+from immunocast.features.expand import Expansion
 from immunocast.features.preprocess import model_frame
 from immunocast.models.bundle import load_bundle, save_bundle
 from immunocast.models.learner import Learner
@@ -40,8 +41,9 @@ def data():
 
 def fit(model, data):
     cohort, y = data
-    X = model_frame(cohort, model.spec.inputs)
-    return clone(model).fit(X, y), X
+    X = model_frame(cohort, model.spec.inputs, by_cohort=model.spec.by_cohort)
+    target = model.spec.target
+    return clone(model).fit(X, y, **({} if target == "label" else {"survival": survival_of(cohort, target)})), X
 
 
 def by_source(model, columns):
@@ -53,9 +55,12 @@ def by_source(model, columns):
     }
 
 
-@pytest.mark.parametrize("name", ["ridge", "forest", "xgboost"])
+@pytest.mark.parametrize(
+    "name",
+    ["ridge", "forest", "xgboost", "elastic_net", "partial_pooling", "hist_gb", "cox_os", "cox_pfs"],
+)
 def test_values_add_up_to_the_prediction(name, data, tmp_path):
-    model, X = fit(build_models(load_config())[name], data)
+    model, X = fit(build_models(load_config(["models=full"]))[name], data)
     model = load_bundle(save_bundle(model, tmp_path / "bundle"))
     result = explain_learner(model, X)
     total = result.base_value + result.values.sum(axis=1).to_numpy()
@@ -105,6 +110,86 @@ def test_linear_equals_shap_linear_explainer(data):
     for feature, values in expected.items():
         assert np.allclose(result.values[feature], values, atol=1e-8), feature
     assert result.base_value == pytest.approx(float(reference.expected_value))
+
+
+def test_products_are_divided_as_shapley_values_divide_them(data):
+    """All coalitions of features; absent ones are averaged over their own distribution, each independently."""
+    features = {"nlr": {}, "pdl1_tps": {}, "tumor_type": {}}
+    expand = Expansion(knots=3, by="tumor_type", penalty=2)
+    ridge = LogisticRegression(C=1.0, max_iter=2000)
+    model, X = fit(Learner(ridge, features, impute="mean", explainer="linear", expand=expand), data)
+    assert len(model.products_) > 3
+    Z = model.design_matrix(X)
+    coef = dict(zip(Z.columns, model.estimator_.coef_[0], strict=True))
+    source = dict(zip(Z.columns, model.sources_, strict=True))
+    mean = Z.mean()
+
+    def margin(row, there):
+        """Expected margin: columns of absent features at their mean, products of independent features factorise."""
+        value = model.estimator_.intercept_[0]
+        at = {c: row[c] if source[c] in there else mean[c] for c in Z}
+        for c in Z:
+            p = model.products_.get(c)
+            value += coef[c] * ((at[p.left] - p.origin) * at[p.right] * p.weight if p else at[c])
+        return value
+
+    result = explain_learner(model, X.iloc[:12])
+    names = list(features)
+    for i in range(12):
+        row = Z.iloc[i]
+        assert result.base_value == pytest.approx(margin(row, ()), abs=1e-10)
+        for name in names:
+            others = [f for f in names if f != name]
+            value = sum(
+                factorial(len(s)) * factorial(2 - len(s)) / 6 * (margin(row, (*s, name)) - margin(row, s))
+                for size in range(3)
+                for s in combinations(others, size)
+            )
+            assert result.values[name].iloc[i] == pytest.approx(value, abs=1e-10)
+
+
+def test_histogram_boosting_is_explained_exactly_where_values_are_missing(data):
+    """Path-dependent Shapley values over all coalitions, from the trees' own nodes and their counts."""
+    features = {"tmb_mut_mb": {}, "pdl1_tps": {}, "nlr": {}}
+    estimator = HistGradientBoostingClassifier(
+        max_iter=4, max_leaf_nodes=6, min_samples_leaf=10, early_stopping=False, random_state=0,
+        monotonic_cst={"nlr": -1, "pdl1_tps": 1},
+    )  # fmt: skip
+    model, X = fit(Learner(estimator, features, (), "none", False, explainer="tree"), data)
+    Z = model.design_matrix(X).to_numpy()
+    trees = [stage[0].nodes for stage in model.estimator_._predictors]
+    baseline = float(np.ravel(model.estimator_._baseline_prediction)[0])
+
+    def expected(nodes, row, there, k=0):
+        node = nodes[k]
+        if node["is_leaf"]:
+            return node["value"]
+        x = row[node["feature_idx"]]
+        left = node["missing_go_to_left"] if np.isnan(x) else x <= node["num_threshold"]
+        if node["feature_idx"] in there:
+            return expected(nodes, row, there, node["left"] if left else node["right"])
+        a, b = nodes[node["left"]]["count"], nodes[node["right"]]["count"]
+        return (a * expected(nodes, row, there, node["left"]) + b * expected(nodes, row, there, node["right"])) / (
+            a + b
+        )
+
+    def margin(row, there):
+        return baseline + sum(expected(nodes, row, there) for nodes in trees)
+
+    rows = [*[i for i in range(len(Z)) if np.isnan(Z[i]).any()][:8], 0, 1]
+    assert sum(np.isnan(Z[i]).sum() for i in rows) >= 8
+    assert any(nodes["missing_go_to_left"].any() for nodes in trees)
+    result = explain_learner(model, X.iloc[rows])
+    for i, row in enumerate(Z[rows]):
+        assert result.base_value == pytest.approx(margin(row, ()), abs=1e-6)
+        for j in range(3):
+            others = [k for k in range(3) if k != j]
+            value = sum(
+                factorial(len(s)) * factorial(2 - len(s)) / 6 * (margin(row, (*s, j)) - margin(row, s))
+                for size in range(3)
+                for s in combinations(others, size)
+            )
+            assert result.values.iloc[i, j] == pytest.approx(value, abs=1e-6)
 
 
 def test_xgboost_equals_shap_tree_explainer(data):

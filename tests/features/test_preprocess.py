@@ -126,10 +126,64 @@ def test_a_constant_column_stays_on_its_own_scale(value, n):
 
 def test_missing_values_stay_with_impute_none():
     X = frame()
-    Z = Preprocessor(FEATURES, impute="none").fit(X).transform(X)
+    Z = Preprocessor(FEATURES, impute="none", min_category_count=3).fit(X).transform(X)
     assert np.array_equal(Z["nlr"].isna(), X["nlr"].isna())
     known = Z["nlr"].dropna()
     assert known.mean() == pytest.approx(0, abs=1e-12)
+
+
+def test_a_gap_that_training_did_not_know_takes_the_median_also_with_impute_none():
+    """An estimator cannot have learned where to send it: boosters send it anywhere."""
+    X = frame()
+    assert X["tmb_mut_mb"].notna().all()
+    few = X["nlr"].isna().sum()
+    pre = Preprocessor(FEATURES, impute="none", scale=False, min_category_count=few + 1).fit(X)
+    gone = X.assign(tmb_mut_mb=np.nan, nlr=np.nan)
+    assert pre.transform(gone)["tmb_mut_mb"].unique() == pre.median_["tmb_mut_mb"]
+    assert pre.transform(gone)["nlr"].unique() == pre.median_["nlr"], "too few gaps to learn from"
+    assert pre.transform(X).notna().all(axis=None)
+    assert Preprocessor(FEATURES, impute="none", min_category_count=few).fit(X).transform(gone)["nlr"].isna().all()
+
+
+def test_the_mean_patient_stands_at_the_mean_of_every_column():
+    X = frame(n=200)
+    pre = Preprocessor(FEATURES, impute="mean", min_category_count=1).fit(X)
+    nobody = X.head(1).assign(**{c: np.nan if X[c].dtype == "float64" else None for c in X})
+    Z = pre.transform(X)
+    measured = {c: X[c.split("=")[0]].notna().to_numpy() for c in Z}
+    for column, value in pre.transform(nobody).iloc[0].items():
+        assert value == pytest.approx(Z.loc[measured[column], column].mean(), abs=1e-12), column
+    assert pre.transform(nobody)[pre.numeric_].abs().max(axis=None) == 0
+
+
+def test_an_indicator_tells_where_a_feature_is_missing():
+    X = frame(n=100)
+    features = {
+        **FEATURES,
+        "nlr": {**FEATURES["nlr"], "indicator": True},
+        "sex": {"indicator": True},
+        "tmb_mut_mb": {"indicator": True},
+    }
+    for impute in ("median", "mean", "none"):
+        pre = Preprocessor(features, impute=impute).fit(X)
+        Z = pre.transform(X)
+        assert np.array_equal(Z["nlr=missing"] == 1, X["nlr"].isna())
+        assert np.array_equal(Z["sex=missing"] == 1, X["sex"].isna())
+        assert dict(zip(pre.column_names_, pre.source_, strict=True))["nlr=missing"] == "nlr"
+        assert "tmb_mut_mb=missing" not in Z, "never missing in training: nothing to learn from"
+        back = Preprocessor(features, impute=impute).restore(json.loads(json.dumps(pre.state())))
+        pd.testing.assert_frame_equal(back.transform(X), Z)
+    rare = X.assign(nlr=X["nlr"].fillna(3.0).where(X.index > 4))
+    assert "nlr=missing" not in Preprocessor(features).fit(rare).column_names_
+    assert "nlr=missing" not in Preprocessor(features).fit(X.assign(nlr=np.nan)).column_names_
+
+
+def test_a_state_from_before_there_were_means_reads_as_it_did():
+    X = frame()
+    for impute in ("median", "none"):
+        pre = Preprocessor(FEATURES, impute=impute, min_category_count=1).fit(X)
+        old = {k: v for k, v in pre.state().items() if k not in ("fill_", "shares_", "cohort_scale_")}
+        pd.testing.assert_frame_equal(Preprocessor(FEATURES, impute=impute).restore(old).transform(X), pre.transform(X))
 
 
 def test_restore_gives_the_same_matrix_and_column_order():
@@ -161,6 +215,7 @@ def test_restore_gives_the_same_matrix_and_column_order():
         ({"gep_score": {"transform": "log2p1"}}, "log2p1 needs a clip"),
         ({"gep_score": {"transform": "log2p1", "clip": [-1, 3]}}, "log2p1 needs a clip"),
         ({"sex": {"clip": [0, 1]}}, "a category takes no clip"),
+        ({"nlr": {"indicator": 1}}, "indicator is 1"),
     ],
 )
 def test_feature_tables_that_cannot_be_used(features, words):
@@ -181,7 +236,7 @@ values = st.one_of(st.none(), st.floats(0, 300))
         st.tuples(values, values, st.sampled_from(["NSCLC", "Renal", "SCLC", None])), min_size=1, max_size=30
     ),
     test=st.lists(st.tuples(values, values, st.sampled_from(["NSCLC", "Ovarian", None])), min_size=1, max_size=10),
-    impute=st.sampled_from(["median", "none"]),
+    impute=st.sampled_from(["median", "mean", "none"]),
     scale=st.booleans(),
 )
 def test_any_fold_gives_a_usable_matrix(train, test, impute, scale):
@@ -197,12 +252,13 @@ def test_any_fold_gives_a_usable_matrix(train, test, impute, scale):
     Z = pre.transform(table(test))
     assert Z.columns.tolist() == pre.column_names_
     assert not np.isinf(Z.to_numpy()).any()
-    if impute == "median":
+    if impute != "none":
         assert Z.notna().all(axis=None)
     else:
         for name in pre.numeric_:
-            assert np.array_equal(Z[name].isna(), table(test)[name].isna())
-    if scale and impute == "median" and pre.numeric_:
+            known_gap = table(train)[name].isna().sum() >= 2
+            assert np.array_equal(Z[name].isna(), table(test)[name].isna() & known_gap)
+    if scale and impute != "none" and pre.numeric_:
         # nobody is further away than the range of the training fold allows
         fitted = pre.transform(table(train))[pre.numeric_]
         assert (fitted.abs() <= np.sqrt(len(train)) + 1e-6).all(axis=None)

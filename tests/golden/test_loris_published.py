@@ -17,7 +17,7 @@ from immunocast.features.preprocess import model_frame
 from immunocast.metrics import auroc
 from immunocast.models.loris import LorisPanCancer
 from immunocast.validation.cross_predict import cross_predict
-from immunocast.validation.splits import TrainTest
+from immunocast.validation.designs import TrainTest
 
 REPOSITORY = Path(__file__).parents[2]
 DATA = Path(os.environ.get("IMMUNOCAST_DATA", REPOSITORY.parent / "shared" / "data"))

@@ -9,6 +9,7 @@ from immunocast.metrics import (
     METRICS,
     brier,
     net_benefit,
+    net_benefit_curve_parts,
     net_benefit_treat_all,
     net_benefit_treat_none,
     quotient,
@@ -78,3 +79,22 @@ def test_reference_strategies():
 def test_a_threshold_outside_is_told(t):
     with pytest.raises(ConfigError, match="between 0 and 1"):
         net_benefit_treat_all([0, 1], t)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 10_000), st.sampled_from([1, 3, 50]), st.sampled_from([0, 2, None]))
+def test_a_decision_curve_is_the_net_benefit_at_every_threshold(seed, n, digits):
+    """Also for predictions that lie on a threshold, and for resamples."""
+    rng = np.random.default_rng(seed)
+    p = rng.random(n)
+    p = p if digits is None else np.round(p, digits)
+    y = rng.integers(0, 2, n)
+    grid = np.round(np.arange(1, 81) / 100, 2)
+    weights = np.column_stack([np.ones(n), rng.integers(0, 3, n)])
+    gain, size = net_benefit_curve_parts(y, p, grid)(weights)
+    assert gain[:, 0] / size[0] == pytest.approx([net_benefit(y, p, t) for t in grid], abs=1e-12)
+    drawn = np.repeat(np.arange(n), weights[:, 1].astype(int))
+    if len(drawn):
+        assert gain[:, 1] / size[1] == pytest.approx([net_benefit(y[drawn], p[drawn], t) for t in grid], abs=1e-12)
+    everybody, _ = net_benefit_curve_parts(y, np.ones(n), grid)(weights[:, :1])
+    assert everybody[:, 0] / n == pytest.approx([net_benefit_treat_all(y, t) for t in grid], abs=1e-12)

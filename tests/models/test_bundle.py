@@ -28,7 +28,7 @@ from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, PolynomialFeatures
 
-from immunocast.cohort.outcomes import make_labels
+from immunocast.cohort.outcomes import make_labels, survival_of
 from immunocast.cohort.synthetic import SyntheticCohort
 from immunocast.config import build_models, load_config
 from immunocast.errors import ConfigError, ImmunocastError, NotFoundError
@@ -55,21 +55,22 @@ def learner(estimator):
 
 def fit(model, data):
     cohort, y = data
-    X = model_frame(cohort, model.spec.inputs)
-    return clone(model).fit(X, y), X
+    X = model_frame(cohort, model.spec.inputs, by_cohort=model.spec.by_cohort)
+    target = model.spec.target
+    return clone(model).fit(X, y, **({} if target == "label" else {"survival": survival_of(cohort, target)})), X
 
 
 def same(a, b):
     return np.allclose(a, b, rtol=0, atol=1e-12, equal_nan=True)
 
 
-@pytest.mark.parametrize("name", list(build_models(load_config())))
+@pytest.mark.parametrize("name", list(build_models(load_config(["models=full"]))))
 def test_every_shipped_model_comes_back_equal(name, data, tmp_path):
-    model, X = fit(build_models(load_config())[name], data)
+    model, X = fit(build_models(load_config(["models=full"]))[name], data)
     folder = save_bundle(model, tmp_path / "a" / "bundle")
     before = model.predict_proba(X)
     back = load_bundle(folder)
-    assert same(back.predict_proba(X), before)
+    assert np.array_equal(back.predict_proba(X), before, equal_nan=True)
     assert back.spec == model.spec == read_spec(folder)
     assert list(back.classes_) == [0, 1]
     # a second generation, and elsewhere
@@ -266,6 +267,50 @@ def test_other_contents_are_refused(ridge_bundle, change):
     content = json.loads((ridge_bundle / "bundle.json").read_text())
     (ridge_bundle / "bundle.json").write_text(json.dumps({**content, **change}))
     refused(ridge_bundle)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"class": "Learner"},
+        {"class": "os.system"},
+        {"params": {"C": 1, "evil": 2}},
+        {"fitted": {}},
+        {"fitted": {"predict_proba": 1}},
+    ],
+)
+def test_a_cox_model_holds_its_numbers_and_nothing_else(change, data, tmp_path):
+    model, _ = fit(build_models(load_config(["models=full"]))["cox_os"], data)
+    folder = save_bundle(model, tmp_path / "cox")
+    content = json.loads((folder / "bundle.json").read_text())
+    content["estimator"] |= change
+    (folder / "bundle.json").write_text(json.dumps(content))
+    refused(folder)
+
+
+@pytest.mark.parametrize("change", [{"knots": 2}, {"evil": 1}, {"by": "nlr"}])
+def test_an_expansion_that_cannot_be_is_refused(change, data, tmp_path):
+    model, _ = fit(build_models(load_config(["models=full"]))["elastic_net"], data)
+    folder = save_bundle(model, tmp_path / "net")
+    content = json.loads((folder / "bundle.json").read_text())
+    content["params"]["expand"] |= change
+    (folder / "bundle.json").write_text(json.dumps(content))
+    refused(folder, "expand|bundle")
+
+
+def test_a_bundle_from_before_there_were_expansions_and_targets_is_read(ridge_bundle, data):
+    before = load_bundle(ridge_bundle)
+    content = json.loads((ridge_bundle / "bundle.json").read_text())
+    for later in ("target", "search"):
+        del content["params"][later]
+    del content["spec"]["target"]
+    for later in ("fill_", "shares_", "cohort_scale_"):
+        del content["fitted"]["preprocessor"][later]
+    (ridge_bundle / "bundle.json").write_text(json.dumps(content))
+    X = model_frame(data[0], before.spec.inputs)
+    back = load_bundle(ridge_bundle)
+    assert np.array_equal(back.predict_proba(X), before.predict_proba(X))
+    assert back.spec == before.spec == read_spec(ridge_bundle)
 
 
 def test_fitted_values_cannot_replace_anything_but_numbers(tmp_path):

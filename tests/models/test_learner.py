@@ -139,10 +139,10 @@ def test_refused_before_anything_is_fitted(model, words):
 @pytest.mark.parametrize(
     ("model", "words"),
     [
-        (Learner(LogisticRegression(), FEATURES, impute="none"), "set impute to median"),
+        (Learner(LogisticRegression(), FEATURES, impute="none", min_category_count=1), "set impute to mean"),
         (Learner(LogisticRegression(C=-1), FEATURES), "LogisticRegression cannot be fitted"),
         (Learner(XGBClassifier(max_depth=-3), FEATURES), "XGBClassifier cannot be fitted"),
-        (Learner(LogisticRegression(), FEATURES, impute="mean"), "impute is 'mean'"),
+        (Learner(LogisticRegression(), FEATURES, impute="mode"), "impute is 'mode'"),
         (Learner(LogisticRegression(), {"crp_mg_l": {}}, required=()), "no feature has a value"),
         (Learner(LogisticRegression(), {"sex": {}}, required=(), min_category_count=10_000), "min_category_count"),
     ],

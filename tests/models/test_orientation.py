@@ -59,6 +59,20 @@ def test_where_response_tells_no_direction_nothing_is_pretended(name):
     assert "Left out: " in oriented.notes[1]
 
 
+@pytest.mark.parametrize(("name", "sign"), [("response", 1), ("os", -1), ("irae", None)])
+def test_every_learner_that_ships_is_oriented(name, sign):
+    """Constraints turn or go; splines, slopes by type and Cox models have no direction of their own."""
+    oriented = build_oriented(load_config(["models=full", f"endpoint={name}"]))
+    signs = oriented.models["hist_gb"].estimator.monotonic_cst
+    assert (signs["tmb_mut_mb"] if sign else signs) == sign
+    plain = build_models(load_config(["models=full"]))
+    for free in ("elastic_net", "partial_pooling", "cox_os", "cox_pfs"):
+        assert str(oriented.models[free].get_params()) == str(plain[free].get_params())
+    told = " ".join(oriented.notes)
+    assert ("Histogram boosting" in told) == (sign != 1)
+    assert "Cox" not in told
+
+
 def test_a_headline_model_that_was_left_out_is_refused():
     with pytest.raises(ConfigError, match=r"headline_model: Routed LORIS predicts response.*Name another model"):
         build_models(load_config(["endpoint=irae", "evaluation.headline_model=loris_routed"]))

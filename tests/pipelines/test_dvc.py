@@ -44,7 +44,7 @@ def _dvc(folder, *words):
 def test_repro_runs_all_stages_then_none(checkout):
     first = _dvc(checkout, "repro")
     assert first.returncode == 0, first.stdout + first.stderr
-    assert first.stdout.count("Running stage") == 6
+    assert first.stdout.count("Running stage") == 7
     (run,) = list_runs(checkout / "runs")
     assert len(run.table("cohort")) == 240
     assert (run.path / "mlflow.json").is_file()

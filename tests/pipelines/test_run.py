@@ -46,7 +46,7 @@ def test_a_run_ends_with_results_and_the_way_to_mlflow(finished):
     assert "SYNTHETIC" in done.stdout
     assert re.search(r"Ridge logistic regression +\d+ +\d+ +0\.\d{3} \(0\.\d{3}, 0\.\d{3}\)", done.stdout)
     assert f"mlflow ui --backend-store-uri sqlite:///{cwd}/mlflow.db" in done.stdout
-    for stage in ("load", "train", "evaluate", "explain", "report", "publish"):
+    for stage in ("load", "train", "controls", "evaluate", "explain", "report", "publish"):
         assert stage in done.stderr
     assert "Traceback" not in done.stderr
     assert "Warning" not in done.stderr

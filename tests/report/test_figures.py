@@ -59,7 +59,7 @@ def test_absent_tables_cost_their_figures_only(make_run) -> None:
     run = make_run(shap=False)
     run.table_path("curves").unlink()
     names = {f.name for f in make_figures(run)}
-    assert names == {"auroc_forest", "probability_distribution", "comparison"}
+    assert names == {"auroc_forest", "probability_distribution", "comparison", "subgroups", "instability"}
     reasons = why_missing(RunView(run))
     assert set(reasons) == set(CATALOGUE) - names
     assert "no SHAP values" in reasons["shap_beeswarm"]

@@ -47,7 +47,7 @@ def test_real_data_carries_no_synthetic_banner(make_run) -> None:
 
 
 def test_no_summary_or_table_reads_nan(summary: str, toy_run: RunFolder) -> None:
-    table = results_table(toy_run)
+    table = results_table(toy_run, recalibrated=False)
     assert not re.search(r"\bnan\b", summary + table.to_csv(), flags=re.IGNORECASE)
     assert table["Model"].tolist()[:2] == ["Ridge logistic regression", "LORIS, routed"]
     assert list(table.columns) == [
@@ -56,6 +56,9 @@ def test_no_summary_or_table_reads_nan(summary: str, toy_run: RunFolder) -> None
     ]  # fmt: skip
     assert table.iloc[1, -1] == "reference"
     assert "not estimated" in table.set_index("Model").loc["TMB ≥ 10 mut/Mb", "Calibration slope"]
+    both = results_table(toy_run)
+    assert len(both) == len(table) + 2
+    assert both["Model"].tolist()[1] == "Ridge logistic regression, recalibrated (Platt)"
 
 
 @pytest.mark.parametrize(

@@ -76,4 +76,27 @@ def test_notes_name_models_as_readers_know_them(toy_run: RunFolder) -> None:
     )
     assert view.relabel("deforestation") == "deforestation"
     assert view.relabel(None) == ""
-    assert view.label("ridge+platt") == "Ridge logistic regression, recalibrated (platt)"
+    assert view.label("ridge+platt") == "Ridge logistic regression, recalibrated (Platt)"
+
+
+def test_the_report_keeps_a_recalibrated_model_apart(tmp_path) -> None:
+    run = RunFolder(tmp_path / "run")
+    run.write_meta(
+        "train", endpoint="response", scheme="leave_one_cohort_out", headline_model="high", reference_model="high",
+        models={"high": {"label": "Published", "spec": {}}},
+    )  # fmt: skip
+    view = RunView(run)
+    assert view.label("high+platt").startswith("Published, recalibrated")
+    note = view.relabel("high+platt abstained on 3 of 9 patients, high trained on all; highest")
+    assert note == f"{view.label('high+platt')} abstained on 3 of 9 patients, Published trained on all; highest"
+
+
+def test_a_rule_stays_one_where_its_update_inside_a_cohort_has_many_values(toy_run: RunFolder, tmp_path) -> None:
+    predictions = toy_run.table("predictions")
+    rule = predictions[predictions["model"] == "tmb_10"]
+    updated = rule.assign(recalibration="intercept_site", p_response=np.linspace(0.1, 0.6, len(rule)))
+    run = RunFolder(tmp_path / "run")
+    manifest = toy_run.manifest()
+    run.write_meta("train", **{k: manifest[k] for k in ("endpoint", "scheme", "models", "headline_model")})
+    run.write_table("predictions", pd.concat([predictions, updated]))
+    assert "tmb_10" in RunView(run).rules

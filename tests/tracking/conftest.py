@@ -101,6 +101,8 @@ def _comparisons(models) -> pd.DataFrame:
         reference_model="loris_routed",
         scheme="leave_one_cohort_out",
         endpoint="response",
+        subgroup="all",
+        level="all",
         threshold_or_horizon=np.nan,
         n_common=110,
         n_events=55,

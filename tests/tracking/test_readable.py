@@ -63,3 +63,22 @@ def test_patient_ids_are_listed_for_synthetic_patients_only(run):
     assert "rows" in readable_tables(run)["checks"]
     run.update_manifest(provenance={**run.manifest()["provenance"], "synthetic": False})
     assert "rows" not in readable_tables(run)["checks"]
+
+
+def test_medians_that_were_not_reached_and_reference_groups_say_so(run):
+    shared = {
+        "model": "ridge", "recalibration": "platt", "scheme": "leave_one_cohort_out", "endpoint": "response",
+        "cohort_id": "combined", "outcome": "os", "n": 40, "n_events": 12, "logrank_p": 0.0004, "note": "",
+    }  # fmt: skip
+    rows = [
+        {"group": "high", "median_months": None, "ci_low": 20.0, "ci_high": None}
+        | {"hazard_ratio": 0.5, "hr_low": 0.3, "hr_high": 0.8},
+        {"group": "low", "median_months": 8.0, "ci_low": 6.0, "ci_high": 11.0}
+        | {"hazard_ratio": None, "hr_low": None, "hr_high": None},
+    ]
+    run.write_table("risk_groups", pd.DataFrame([shared | row for row in rows]))
+    table = readable_tables(run)["risk_groups"].set_index("probability")
+    assert table["median months (95 % CI)"].to_dict() == {"high": "not reached", "low": "8.000 (6.000 to 11.000)"}
+    assert table["hazard ratio (95 % CI)"].to_dict() == {"high": "0.500 (0.300 to 0.800)", "low": "reference"}
+    assert set(table["model"]) == {"ridge, platt"}
+    assert set(table["log-rank p"]) == {"0.0004"}

@@ -16,7 +16,8 @@ from immunocast.models.learner import Learner
 from immunocast.models.spec import ModelSpec
 from immunocast.store.runfolder import RunFolder
 from immunocast.validation.cross_predict import FINAL, cross_predict
-from immunocast.validation.splits import LeaveOneCohortOut, RepeatedStratifiedKFold, TrainTest
+from immunocast.validation.designs import TrainTest
+from immunocast.validation.splits import LeaveOneCohortOut, RepeatedStratifiedKFold
 
 
 @pytest.fixture(scope="module")

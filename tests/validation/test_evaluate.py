@@ -69,14 +69,16 @@ def evaluation(predictions):
 
 
 def test_tables_conform_and_cover_every_model_cohort_and_metric(evaluation):
-    for name in ("metrics", "comparisons", "curves"):
+    for name in ("metrics", "comparisons", "curves", "decisions", "heterogeneity"):
         table = getattr(evaluation, name)
         pd.testing.assert_frame_equal(conform(name, table), table)
         assert not table.empty
-    # 6 metrics without a threshold and net benefit at 3, in 3 cohorts and combined; pooled AUROC on top
-    assert len(evaluation.metrics) == 3 * (9 * 4 + 1)
+    # 8 metrics without a threshold and net benefit at 3, in 3 cohorts and combined; pooled AUROC on top
+    assert len(evaluation.metrics) == 3 * (11 * 4 + 1)
     # auroc, auprc, brier, scaled Brier, net benefit at 3; two models against the reference
     assert len(evaluation.comparisons) == 2 * 7 * 4
+    # auroc, brier, intercept, slope, O/E and net benefit at 3, over cohorts
+    assert len(evaluation.heterogeneity) == 3 * 8
     assert evaluation.notes == ()
     assert evaluation.metrics["estimate"].notna().all()
     shown = evaluation.metrics
@@ -278,7 +280,7 @@ def test_constant_perfect_and_separated_predictions_say_why():
 def test_same_numbers_for_any_order_of_rows_and_any_engine(predictions, evaluation, engine):
     shuffled = predictions.sample(frac=1, random_state=1)
     other = evaluate(shuffled, n_resamples=400, engine=engine)
-    for name in ("metrics", "comparisons", "curves"):
+    for name in ("metrics", "comparisons", "curves", "decisions", "heterogeneity"):
         pd.testing.assert_frame_equal(getattr(evaluation, name), getattr(other, name), check_exact=True)
 
 

@@ -10,7 +10,8 @@ from scipy.sparse.csgraph import connected_components
 
 from immunocast.cohort.linkage.persons import Persons
 from immunocast.errors import ConfigError
-from immunocast.validation.splits import LeaveOneCohortOut, RepeatedStratifiedKFold, TrainTest, fold_key
+from immunocast.validation.designs import Auto, External, Temporal, TrainTest
+from immunocast.validation.splits import LeaveOneCohortOut, LeaveOneGroupOut, RepeatedStratifiedKFold, fold_key
 
 
 def table(cohorts, persons=None):
@@ -160,3 +161,158 @@ def test_fold_keys_are_single_folder_names():
     assert fold_key(0, "Chowell_train") == "r0-Chowell_train"
     assert len({fold_key(0, f) for f in ("A/B", "A%2FB", "../x", "A B", "É")}) == 5
     assert not any("/" in fold_key(0, f) or "\\" in fold_key(0, f) for f in ("A/B", "../../x", "a\\b"))
+
+
+DESIGNS = {
+    "leave_one_cohort_out": LeaveOneCohortOut(),
+    "leave_one_site_out": LeaveOneGroupOut("site_id", 4, 1),
+    "leave_one_tumor_type_out": LeaveOneGroupOut("tumor_type"),
+    "temporal": Temporal(2018),
+    "train_test": TrainTest(["A"], ["B"]),
+    "external": External(["B", "C"]),
+    "repeated_kfold": RepeatedStratifiedKFold(3, 2, seed=5),
+    "auto": Auto(min_events=5, n_splits=3, n_repeats=2),
+}
+
+patient = st.tuples(
+    st.sampled_from("ABC"),
+    st.integers(0, 60),
+    st.integers(0, 1),
+    st.sampled_from(["s1", "s2", "s3", None]),
+    st.sampled_from(["NSCLC", "Melanoma", None]),
+    st.sampled_from([2016, 2017, 2018, 2019, None]),
+)
+
+
+def rich_table(patients):
+    cohorts, persons, y, sites, types, years = zip(*patients, strict=True)
+    cohort = table(list(cohorts), [f"h{p}" for p in persons])
+    cohort["site_id"] = pd.Series(sites, dtype="str")
+    cohort["tumor_type"] = pd.Series(types, dtype="str")
+    cohort["treatment_start_year"] = pd.Series(years, dtype="Int64")
+    return cohort, np.array(y)
+
+
+@settings(max_examples=60, deadline=None)
+@given(patients=st.lists(patient, min_size=20, max_size=80), seed=st.integers(0, 999))
+def test_every_design_on_any_table(patients, seed):
+    """Nobody on both sides, everybody who is eligible once a repeat, the same again, and in any order of the rows."""
+    cohort, y = rich_table(patients)
+    order = np.random.default_rng(seed).permutation(len(y))
+    ids = cohort["patient_id"].to_numpy()
+    for name, design in DESIGNS.items():
+        try:
+            splits = list(design.split(cohort, y))
+        except ConfigError:
+            continue
+        eligible = np.ones(len(y), dtype=bool)
+        if name == "temporal":
+            eligible = (cohort["treatment_start_year"] >= 2018).fillna(False).to_numpy(dtype=bool)
+        elif name in ("train_test", "external"):
+            eligible = cohort["cohort_id"].isin(design.test).to_numpy()
+        elif name.startswith("leave_one") and name != "leave_one_cohort_out":
+            group = cohort[design.column]
+            large = [g for g, rows in group.dropna().groupby(group) if _enough(y[rows.index], design)]
+            eligible = group.isin(large).to_numpy()
+            for split in splits:
+                assert not (group.iloc[split.train] == split.fold).any()
+                where = set(cohort["cohort_id"].iloc[split.test])
+                unknown = group.isna() & cohort["cohort_id"].isin(where)
+                assert not unknown.iloc[split.train].any(), "an unknown group may be the one that is held out"
+        for split in splits:
+            assert persons_apart(cohort, split)
+            assert len(split.test)
+        for repeat in {s.repeat for s in splits}:
+            tested = np.concatenate([s.test for s in splits if s.repeat == repeat])
+            assert sorted(tested) == np.flatnonzero(eligible).tolist(), name
+        shuffled = cohort.iloc[order].reset_index(drop=True)
+        for again, where in ((design.split(cohort, y), ids), (design.split(shuffled, y[order]), ids[order])):
+            for split, other in zip(splits, again, strict=True):
+                assert (split.key, split.n_linked_out) == (other.key, other.n_linked_out)
+                assert set(ids[split.train]) == set(where[other.train])
+                assert set(ids[split.test]) == set(where[other.test])
+        assert isinstance(getattr(design, "notes", lambda *_: [])(cohort, y), list)
+
+
+def _enough(y, design):
+    events = int(y.sum())
+    return len(y) >= design.min_patients and min(events, len(y) - events) >= design.min_events
+
+
+def test_auto_takes_cohorts_only_where_two_are_large_enough():
+    y = np.array([0, 1] * 40)
+    two = table(["A"] * 40 + ["B"] * 40)
+    design = Auto(min_events=10)
+    assert design.choose(two, y).name == "leave_one_cohort_out"
+    assert design.notes(two, y) == [
+        "validation=auto took leave_one_cohort_out: 2 of 2 cohorts have 10 events and as many non-events: A, B"
+    ]
+    assert [s.fold for s in design.split(two, y)] == ["A", "B"]
+    lopsided = table(["A"] * 62 + ["B"] * 18)
+    assert design.choose(lopsided, y).name == "repeated_kfold", "B has 9 events"
+    assert "1 of 2 cohorts" in design.notes(lopsided, y)[0]
+    assert design.choose(table(["A"] * 80), y).name == "repeated_kfold"
+
+
+def test_small_groups_train_and_are_never_tested():
+    cohort = table(["A"] * 20).assign(site_id=["s1"] * 8 + ["s2"] * 8 + ["s3"] * 3 + [None])
+    design, y = LeaveOneGroupOut("site_id", min_patients=4, min_events=1), np.array([0, 1] * 10)
+    splits = {s.fold: s for s in design.split(cohort, y)}
+    assert list(splits) == ["s1", "s2"]
+    assert splits["s1"].train.tolist() == list(range(8, 19)), "s3 trains; the unknown one might be of s1"
+    assert design.notes(cohort, y) == [
+        "not tested, since under 4 patients or 1 events or non-events; they train: site s3",
+        "not tested, since their site is unknown: n = 1",
+    ]
+    apart = cohort.assign(cohort_id=["A"] * 19 + ["B"])
+    first = next(iter(design.split(apart, y)))
+    assert 19 in first.train, "of another cohort, where s1 does not occur"
+
+
+def test_years_split_at_the_first_test_year():
+    cohort = table(["A"] * 5).assign(treatment_start_year=pd.array([2016, 2017, 2018, 2019, None], dtype="Int64"))
+    design = Temporal(2018)
+    (split,) = design.split(cohort, np.zeros(5))
+    assert (split.train.tolist(), split.test.tolist(), split.fold) == ([0, 1], [2, 3], "from_2018")
+    assert design.final_train(cohort).tolist() == [0, 1], "the model that was tested is the model that is kept"
+    assert design.notes(cohort, np.zeros(5)) == ["left out, since their treatment_start_year is unknown: n = 1"]
+
+
+def test_external_trains_on_all_other_cohorts():
+    cohort = table(["A", "A", "B", "C"], ["x", "a", "x", "c"])
+    (split,) = External(["B"]).split(cohort, np.zeros(4))
+    assert (split.train.tolist(), split.test.tolist(), split.n_linked_out) == ([1, 3], [2], 1)
+
+
+ONE = table(["A"] * 6).assign(
+    site_id="s1", tumor_type=None, treatment_start_year=pd.array([2016] * 6, dtype="Int64"), sex="female"
+)
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: LeaveOneGroupOut("site_id"), r"Leave-one-site-out needs two sites or more; there is one \(s1\)"),
+        (lambda: LeaveOneGroupOut("tumor_type"), r"needs the column tumor_type, which is known for no"),
+        (lambda: LeaveOneGroupOut("hospital"), r"needs the column hospital"),
+        (lambda: LeaveOneGroupOut("site_id", 0), "min_patients must be at least 1"),
+        (lambda: Temporal(2020), r"test_from is 2020; the labelled patients began treatment from 2016 to 2016"),
+        (lambda: Temporal(2016), "test_from is 2016"),
+        (lambda: Temporal("2018"), r"test_from is '2018'; it must be a year"),
+        (lambda: Temporal(2018, "start"), "needs the column start"),
+        (lambda: Temporal(2018, "sex"), "sex holds no years"),
+        (lambda: External(["A"]), "none is left to train"),
+        (lambda: External(["Z"]), r"cohort 'Z'; the data hold: A"),
+        (lambda: External([]), "at least one cohort"),
+        (lambda: External("A"), r"write a list: \[A\]"),
+    ],
+)
+def test_designs_refuse_what_they_cannot_do(make, words):
+    with pytest.raises(ConfigError, match=words):
+        list(make().split(ONE, np.array([0, 1] * 3)))
+
+
+def test_groups_that_are_all_too_small_are_refused():
+    cohort = table(["A"] * 6).assign(site_id=["s1"] * 3 + ["s2"] * 3)
+    with pytest.raises(ConfigError, match=r"No site has 20 patients.*validation\.min_patients"):
+        list(LeaveOneGroupOut("site_id", 20).split(cohort, np.array([0, 1] * 3)))

@@ -19,6 +19,9 @@ def score(
     ] = "csv",
     run: RunOption = "latest",
     model: Annotated[str | None, typer.Option(help="Model; the run's headline model by default.")] = None,
+    recalibration: Annotated[
+        str, typer.Option(help="Recalibrator of the run, e.g. platt; none for the model's own output.")
+    ] = "none",
     sheet: Annotated[str | None, typer.Option(help="Sheet of a workbook with several.")] = None,
     expression: Annotated[
         Path | None, typer.Option(help="Matrix of the patients' expression; --mapping says how it is read.")
@@ -49,13 +52,15 @@ def score(
         sheet=sheet,
         expression=expression,
         cohort_id=cohort_id,
+        recalibration=recalibration,
     )
     result.scores.to_csv(target, index=False)
     counts = result.scores["status"].value_counts()
     about = folder.manifest()
     title = words_of(about["endpoint"], about.get("endpoint_settings")).title
+    name = result.model if recalibration == "none" else f"{result.model}, recalibrated ({recalibration}),"
     print(
-        f"{result.model} of run {folder.path.name}{'  SYNTHETIC COHORT' if result.synthetic else ''}\n"
+        f"{name} of run {folder.path.name}{'  SYNTHETIC COHORT' if result.synthetic else ''}\n"
         + f"p_response is the probability of {title}\n"
         + ", ".join(f"{counts.get(s, 0)} {s}" for s in ("scored", "abstained", "refused"))
         + f": {target}"

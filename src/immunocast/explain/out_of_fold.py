@@ -44,7 +44,9 @@ def explain_out_of_fold(
     ArithmeticError
         Where a bundle does not give the predictions that are stored: it would explain another model.
     """
-    rows = predictions[predictions["model"].isin(list(models)) & ~predictions["abstained"]]
+    # the model's own output is explained: a recalibrator beside it is another thing
+    own = (predictions["recalibration"] == "none") & ~predictions["abstained"]
+    rows = predictions[predictions["model"].isin(list(models)) & own]
     by_patient = cohort.set_index("patient_id", drop=False)
     groups = list(rows.groupby(["model", "scheme", "repeat", "fold", "endpoint"], sort=True))
 

@@ -4,14 +4,16 @@
 kind      method                                                                      scale
 ========  ==========================================================================  ===========
 linear    coefficient x (value - training mean): interventional, features taken as    log-odds
-          independent (Lundberg & Lee 2017)
+          independent (Lundberg & Lee 2017); a product of two features (slopes by
+          tumour type) is divided between the two as Shapley values divide it
 xgboost   XGBoost's own contributions: path-dependent TreeSHAP (Lundberg 2020)        log-odds
 tree      shap.TreeExplainer: path-dependent TreeSHAP of a forest's class-1           probability
           probability, or of the margin of scikit-learn's boosters                    or log-odds
 ========  ==========================================================================  ===========
 
-One-hot columns are summed back to the feature that they come from. Base value and feature values add up to
-the output; where they do not, within 1e-4, an error says so: a picture of wrong numbers is worse than none.
+One-hot columns, spline terms and indicators of missing values are summed back to the feature that they come from.
+Base value and feature values add up to the output; where they do not, within 1e-4, an error says so: a picture of
+wrong numbers is worse than none.
 """
 
 from __future__ import annotations
@@ -84,7 +86,7 @@ def explain_learner(model: Learner, X: pd.DataFrame) -> Explanation:
             f"SHAP values of a {type(model.estimator_).__name__} miss its output by {gap:.2g}; "
             f"the largest gap allowed is {ADDITIVITY_TOLERANCE:g}."
         )
-    by_source = pd.DataFrame(contributions.T, columns=X.index).groupby(model.preprocessor_.source_).sum().T
+    by_source = pd.DataFrame(contributions.T, columns=X.index).groupby(model.sources_).sum().T
     values = by_source.reindex(columns=list(model.features), fill_value=0.0)
     return Explanation(values.set_axis(X.index), float(base), output, model.spec.output_scale, p)
 
@@ -104,7 +106,22 @@ def _linear(model: Learner, Z: pd.DataFrame) -> tuple[np.ndarray, float]:
     coef = np.asarray(model.estimator_.coef_, dtype=float).ravel()
     intercept = float(np.ravel(model.estimator_.intercept_)[0])
     background = np.array([model.background_[c] for c in Z.columns])
-    return (Z.to_numpy() - background) * coef, intercept + float(background @ coef)
+    products = model.products_
+    alone = np.array([c not in products for c in Z.columns])
+    values = (Z.to_numpy() - background) * np.where(alone, coef, 0.0)
+    base = intercept + float(background[alone] @ coef[alone])
+    at = {c: j for j, c in enumerate(Z.columns)}
+    for name, product in products.items():
+        j, left, right = at[name], at[product.left], at[product.right]
+        weight = coef[j] * product.weight
+        a, b = Z[product.left].to_numpy() - product.origin, Z[product.right].to_numpy()
+        mean_a, mean_b = background[left] - product.origin, background[right]
+        # Shapley values of a product of two independent features: each takes its departure from the mean times the
+        # middle between the other's value and the other's mean
+        values[:, left] += weight * (a - mean_a) * (b + mean_b) / 2
+        values[:, right] += weight * (b - mean_b) * (a + mean_a) / 2
+        base += weight * mean_a * mean_b
+    return values, base
 
 
 def _xgboost(model: Learner, Z: pd.DataFrame) -> tuple[np.ndarray, float]:

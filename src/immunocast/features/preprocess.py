@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from numbers import Real
 from typing import Any
 
@@ -13,15 +13,10 @@ from sklearn.utils.validation import check_is_fitted
 
 from immunocast.cohort.vocabulary import VOCABULARY
 from immunocast.errors import ConfigError, DataError, Problem
+from immunocast.features.encode import BY_COHORT, NUMERIC_KINDS, TRANSFORMS, Encoded, cohorts_of, encode
 
-TRANSFORMS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
-    "none": lambda x: x,
-    "log2": np.log2,
-    "log2p1": lambda x: np.log2(x + 1),
-}
-NUMERIC_KINDS = ("number", "integer", "binary")
-#: Column that `model_frame` adds for features that are standardised by cohort; never a feature itself.
-BY_COHORT = "cohort_id"
+#: Level of the column that tells where a feature is missing, e.g. "nlr=missing"; no category is called so.
+MISSING = "missing"
 #: A cohort with fewer training values of a feature takes the parameters of all cohorts together.
 MIN_COHORT_VALUES = 10
 _ALL = ""
@@ -84,11 +79,17 @@ class Preprocessor(TransformerMixin, BaseEstimator):
     Parameters
     ----------
     features : feature name -> {"transform": "none" | "log2" | "log2p1", "clip": [low, high],
-        "standardise": "none" | "cohort"}, all optional; {} or None for a category. "cohort" subtracts the mean of
+        "standardise": "none" | "cohort", "indicator": true | false}, all optional; {} or None for a category, or
+        {"indicator": true}, which adds a column that is 1 where the feature is missing, e.g. "nlr=missing", unless
+        fewer than `min_category_count` training patients lack it, or have it. "cohort" subtracts the mean of
         the patient's own cohort and divides by its standard deviation, both of the training fold and stored: a
         patient of a cohort that was not in training takes the mean and the within-cohort deviation of all
         training cohorts, and no patient's value ever depends on who is scored beside.
-    impute : "median" of the training fold, or "none" for estimators with native missing values.
+    impute : what a missing value becomes. "mean": the mean of those of the training fold who have the value, for
+        the columns of a category its shares there, so that a linear model neither gains nor loses by a gap. "median":
+        the median; a missing category is none of the common ones (all zeros). "none": it stays missing, for
+        estimators that learn from the training fold's gaps what a gap means; where fewer than `min_category_count`
+        training patients had one there is nothing to learn from, and a gap takes the median.
     scale : whether numbers are centred and divided by their standard deviation in the training fold.
     min_category_count : a category seen in fewer training patients gets no column of its own (all zeros).
 
@@ -97,6 +98,8 @@ class Preprocessor(TransformerMixin, BaseEstimator):
     numeric_, categories_ : what was kept: numbers with any training value; categories by feature.
     cohort_scale_ : feature standardised by cohort -> {cohort id: [mean, standard deviation]}, "" for all together.
     median_, mean_, std_ : by number, on the transformed scale (by cohort, where asked for).
+    fill_ : number -> what a missing value becomes, on that scale; numbers without an entry stay missing.
+    shares_ : category -> level -> what its column becomes where the category is missing; without an entry 0.
     column_names_ : names of the output columns, e.g. "nlr", "tumor_type=NSCLC".
     source_ : for each output column the feature that it comes from.
     dropped_ : features without any value in the training fold.
@@ -117,64 +120,115 @@ class Preprocessor(TransformerMixin, BaseEstimator):
     def fit(self, X: pd.DataFrame, y: Any = None) -> Preprocessor:
         """Learn medians, scales and categories from a training fold, (n, features)."""
         check_features(self.features)
-        if self.impute not in ("median", "none"):
-            raise ConfigError(f"impute is {self.impute!r}; it must be 'median' or 'none'.")
-        self.numeric_, self.dropped_, self.categories_ = [], [], {}
+        return self.fit_encoded(encode(X, self.features))
+
+    def fit_encoded(self, encoded: Encoded, rows: np.ndarray | None = None) -> Preprocessor:
+        """Learn from rows of a frame that was encoded before; its feature table is taken as checked.
+
+        Parameters
+        ----------
+        encoded : `features.encode.encode` of the frame with this preprocessor's features.
+        rows : positions of the training rows, a row as often as it counts; None for each row once. The result is
+            to the bit that of `fit` on a frame with exactly these rows.
+        """
+        if self.impute not in ("median", "mean", "none"):
+            raise ConfigError(f"impute is {self.impute!r}; it must be 'median', 'mean' or 'none'.")
+        self.numeric_: list[str] = []
+        self.dropped_: list[str] = []
+        self.categories_: dict[str, list[str]] = {}
         self.median_, self.mean_, self.std_, self.cohort_scale_ = {}, {}, {}, {}
-        by_cohort = set(standardised_by_cohort(self.features))
+        self.fill_: dict[str, float] = {}
+        self.shares_: dict[str, dict[str, float]] = {}
+        rows = np.arange(encoded.n) if rows is None else rows
+        # rows that lie together in memory: sums then have the order that they have for a column alone
+        values = np.take(encoded.numbers, rows, axis=1)
+        for name in standardised_by_cohort(self.features):
+            j, cohorts = encoded.number_at[name], cohorts_of(encoded)[rows]
+            if not np.isnan(values[j]).all():
+                self.cohort_scale_[name] = _cohort_scale(values[j], cohorts)
+                values[j] = _standardised(values[j], cohorts, self.cohort_scale_[name])
+        there = ~np.isnan(values)
+        n_there = there.sum(axis=1)
+        median = _medians(values, n_there)
+        fill = _means(values, there, n_there) if self.impute == "mean" else median
+        filled = np.where(there, values, fill[:, None])
+        mean, std = filled.mean(axis=1), filled.std(axis=1)
         for name in self.features:
-            if X[name].isna().all():
+            j = encoded.number_at.get(name, -1)
+            if j < 0:
+                self._keep_common(name, encoded.codes[name][rows])
+            elif not n_there[j]:
                 self.dropped_.append(name)
-            elif VOCABULARY[name].kind in NUMERIC_KINDS:
-                self.numeric_.append(name)
-                if name in by_cohort:
-                    self.cohort_scale_[name] = _cohort_scale(self._raw(name, X[name]), _cohorts(X))
-                values = self._shape(name, X)
-                self.median_[name] = float(np.nanmedian(values))
-                filled = np.where(np.isnan(values), self.median_[name], values)
-                if self.impute == "none":
-                    filled = values[~np.isnan(values)]
-                self.mean_[name], self.std_[name] = _mean_and_std(filled)
             else:
-                counts = X[name].value_counts()
-                common = counts[counts >= self.min_category_count].index
-                self.categories_[name] = [c for c in VOCABULARY[name].categories if c in set(common)]
+                self.numeric_.append(name)
+                self.median_[name] = float(median[j])
+                if self.impute == "none" and len(rows) - n_there[j] >= self.min_category_count:
+                    self.mean_[name], self.std_[name] = _mean_and_std(values[j][there[j]])
+                else:
+                    self.fill_[name] = float(fill[j])
+                    self.mean_[name], self.std_[name] = _unless_constant(float(mean[j]), float(std[j]))
         self.column_names_ = [
             *self.numeric_,
             *(f"{name}={level}" for name, levels in self.categories_.items() for level in levels),
+            *(f"{name}={MISSING}" for name in self.features if self._tells_gaps(name, encoded, rows)),
         ]
         self.source_ = [c.split("=", 1)[0] for c in self.column_names_]
         return self
 
-    def _shape(self, name: str, X: pd.DataFrame) -> np.ndarray:
-        values = self._raw(name, X[name])
-        scale = self.cohort_scale_.get(name)
-        if scale is None:
-            return values
-        parameters = np.array([scale.get(c, scale[_ALL]) for c in _cohorts(X)], dtype=float).reshape(-1, 2)
-        return (values - parameters[:, 0]) / parameters[:, 1]
+    def _tells_gaps(self, name: str, encoded: Encoded, rows: np.ndarray) -> bool:
+        if not (self.features[name] or {}).get("indicator"):
+            return False
+        missing = int(encoded.gaps(name)[rows].sum())
+        return min(missing, len(rows) - missing) >= max(self.min_category_count, 1)
 
-    def _raw(self, name: str, values: pd.Series) -> np.ndarray:
-        how = self.features[name] or {}
-        out = values.to_numpy(dtype=float, copy=True)
-        low, high = how.get("clip") or (None, None)
-        if low is not None or high is not None:
-            out = np.clip(out, low, high)
-        return TRANSFORMS[how.get("transform") or "none"](out)
+    def _keep_common(self, name: str, codes: np.ndarray) -> None:
+        if (codes < 0).all():
+            self.dropped_.append(name)
+            return
+        levels = VOCABULARY[name].categories
+        counts = np.bincount(codes + 1, minlength=len(levels) + 1)[1:]
+        self.categories_[name] = [
+            c for c, n in zip(levels, counts, strict=False) if n >= max(self.min_category_count, 1)
+        ]
+        if self.impute == "mean":
+            share = dict(zip(levels, counts / (codes >= 0).sum(), strict=False))
+            self.shares_[name] = {c: float(share[c]) for c in self.categories_[name]}
 
     def transform(self, X: pd.DataFrame) -> pd.DataFrame:
         """(n, features) -> (n, columns) float64; NaN only with impute="none"."""
         check_is_fitted(self, "column_names_")
-        out = np.empty((len(X), len(self.column_names_)))
+        return pd.DataFrame(self.transform_encoded(encode(X, self.features)), columns=self.column_names_, index=X.index)
+
+    def transform_encoded(self, encoded: Encoded, rows: np.ndarray | None = None) -> np.ndarray:
+        """(rows, columns) float64 of a frame that was encoded before; `rows` are positions, None for all."""
+        at = [encoded.number_at[name] for name in self.numeric_]
+        values = encoded.numbers[at]
+        if rows is not None:
+            values = np.take(values, rows, axis=1)
         for j, name in enumerate(self.numeric_):
-            values = self._shape(name, X)
-            if self.impute == "median":
-                values = np.where(np.isnan(values), self.median_[name], values)
-            out[:, j] = (values - self.mean_[name]) / self.std_[name] if self.scale else values
-        for j, column in enumerate(self.column_names_[len(self.numeric_) :], start=len(self.numeric_)):
-            name, level = column.split("=", 1)
-            out[:, j] = X[name].to_numpy(dtype=object) == level
-        return pd.DataFrame(out, columns=self.column_names_, index=X.index)
+            if name in self.cohort_scale_:
+                cohorts = cohorts_of(encoded)
+                values[j] = _standardised(
+                    values[j], cohorts if rows is None else cohorts[rows], self.cohort_scale_[name]
+                )
+        fill = np.array([self.fill_.get(name, np.nan) for name in self.numeric_])[:, None]
+        values = np.where(np.isnan(values), fill, values)
+        if self.scale:
+            mean = np.array([self.mean_[name] for name in self.numeric_])[:, None]
+            values = (values - mean) / np.array([self.std_[name] for name in self.numeric_])[:, None]
+        out = np.empty((values.shape[1], len(self.column_names_)))
+        out[:, : len(at)] = values.T
+        # the order is that of the names: a dictionary that came through JSON may have lost it
+        named = [column.split("=", 1) for column in self.column_names_[len(at) :]]
+        for j, (name, level) in enumerate(named, start=len(at)):
+            if level == MISSING:
+                out[:, j] = encoded.gaps(name) if rows is None else encoded.gaps(name)[rows]
+                continue
+            codes = encoded.codes[name] if rows is None else encoded.codes[name][rows]
+            out[:, j] = codes == encoded.levels(name).get(level, -2)
+            if name in self.shares_:
+                out[codes < 0, j] = self.shares_[name][level]
+        return out
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
         """Names of the output columns."""
@@ -183,21 +237,36 @@ class Preprocessor(TransformerMixin, BaseEstimator):
     def state(self) -> dict[str, Any]:
         """Everything fitted, JSON-ready."""
         check_is_fitted(self, "column_names_")
-        return {name: getattr(self, name) for name in (*_STATE, "cohort_scale_")}
+        return {name: getattr(self, name) for name in (*_STATE, "cohort_scale_", "fill_", "shares_")}
 
     def restore(self, state: Mapping[str, Any]) -> Preprocessor:
         """Inverse of `state`."""
         for name in _STATE:
             setattr(self, name, state[name])
-        self.cohort_scale_ = state.get("cohort_scale_", {})  # not in bundles from before there was such a thing
+        # not in bundles from before there were such things
+        self.cohort_scale_, self.shares_ = state.get("cohort_scale_", {}), state.get("shares_", {})
+        self.fill_ = state.get("fill_", {} if self.impute == "none" else self.median_)
         return self
 
 
-def _cohorts(X: pd.DataFrame) -> np.ndarray:
-    """(n,) cohort ids of a frame of `model_frame`."""
-    if BY_COHORT not in X:
-        raise ConfigError("A feature is standardised by cohort, and the model was not told the cohorts (cohort_id).")
-    return X[BY_COHORT].to_numpy(dtype=object)
+def _standardised(values: np.ndarray, cohorts: np.ndarray, scale: Mapping[str, list[float]]) -> np.ndarray:
+    parameters = np.array([scale.get(c, scale[_ALL]) for c in cohorts], dtype=float).reshape(-1, 2)
+    return (values - parameters[:, 0]) / parameters[:, 1]
+
+
+def _medians(values: np.ndarray, n_there: np.ndarray) -> np.ndarray:
+    """Median of each row without its missing values, NaN where there are none; np.nanmedian goes row by row."""
+    ordered = np.sort(values, axis=1)  # NaN come last
+    if not values.shape[1]:
+        return np.full(len(values), np.nan)
+    j, last = np.arange(len(values)), np.maximum(n_there - 1, 0)
+    return (ordered[j, last // 2] + ordered[j, np.minimum(n_there // 2, last)]) / 2
+
+
+def _means(values: np.ndarray, there: np.ndarray, n_there: np.ndarray) -> np.ndarray:
+    """Mean of each row without its missing values, NaN where there are none."""
+    with np.errstate(invalid="ignore"):
+        return np.where(there, values, 0.0).sum(axis=1) / n_there
 
 
 def _cohort_scale(values: np.ndarray, cohorts: np.ndarray) -> dict[str, list[float]]:
@@ -219,7 +288,10 @@ def _cohort_scale(values: np.ndarray, cohorts: np.ndarray) -> dict[str, list[flo
 
 def _mean_and_std(values: np.ndarray) -> tuple[float, float]:
     """Mean and standard deviation; 1 for a constant, whose computed deviation is rounding error, not 0."""
-    mean, std = float(values.mean()), float(values.std())
+    return _unless_constant(float(values.mean()), float(values.std()))
+
+
+def _unless_constant(mean: float, std: float) -> tuple[float, float]:
     return mean, std if std > 1e-12 * max(abs(mean), 1e-300) else 1.0
 
 
@@ -256,13 +328,15 @@ def check_features(features: Mapping[str, Mapping[str, Any] | None]) -> None:
         if how is not None and not isinstance(how, Mapping):
             raise ConfigError(f"features.{name} is {how!r}; write {{transform: ..., clip: [low, high]}} or {{}}.")
         how = how or {}
-        unknown = set(how) - {"transform", "clip", "standardise"}
+        unknown = set(how) - {"transform", "clip", "standardise", "indicator"}
         if unknown:
             raise ConfigError(
-                f"features.{name}.{sorted(unknown)[0]}: unknown; known are transform, clip and standardise."
+                f"features.{name}.{sorted(unknown)[0]}: unknown; known are transform, clip, standardise and indicator."
             )
-        if how and column.kind == "category":
-            raise ConfigError(f"features.{name}: a category takes no {sorted(how)[0]}; write {{}}.")
+        if set(how) - {"indicator"} and column.kind == "category":
+            raise ConfigError(f"features.{name}: a category takes no {min(set(how) - {'indicator'})}; write {{}}.")
+        if not isinstance(how.get("indicator", False), bool):
+            raise ConfigError(f"features.{name}.indicator is {how['indicator']!r}; it must be true or false.")
         transform = how.get("transform") or "none"
         if transform not in TRANSFORMS:
             raise ConfigError(f"features.{name}.transform is {transform!r}; known: {', '.join(TRANSFORMS)}.")

@@ -1,4 +1,4 @@
-"""Calibration: intercept, slope, and the observed rate by bins of predicted probability.
+"""Calibration: observed over expected, intercept, slope, and the observed rate by bins of predicted probability.
 
 Intercept and slope are logistic fits on the logit of the prediction (Cox 1958; Van Calster 2019, BMC Med 17:230).
 Predictions of exactly 0 or 1 are kept within [LOGIT_EPS, 1 - LOGIT_EPS] for the logit.
@@ -14,6 +14,41 @@ from scipy.stats import norm
 
 from immunocast.metrics._arrays import FloatArray, IntArray, check_pair
 from immunocast.metrics._logistic import calibration_intercept_fit, calibration_slope_fit
+from immunocast.metrics._types import Parts
+
+
+def oe_ratio_parts(y: IntArray, p: FloatArray) -> Parts:
+    """Batched O:E: observed events and their expected number, for each column of the weights."""
+    events = np.flatnonzero(y == 1)
+
+    def parts(weights: FloatArray) -> tuple[FloatArray, FloatArray]:
+        return weights[events].sum(axis=0), np.einsum("nb,n->b", weights, p)
+
+    return parts
+
+
+def oe_ratio(y_true: Any, p: Any) -> float:
+    """Observed over expected events (O:E): number of events over the sum of the predictions.
+
+    1 is ideal; below 1 the predictions are too high on average, by that factor. Over several cohorts, and over
+    repeats, observed and expected events are added up before the division.
+
+    Parameters
+    ----------
+    y_true : (n,) outcomes 0/1.
+    p : (n,) predicted probabilities.
+
+    Returns
+    -------
+    float >= 0; NaN where no event is expected at all.
+
+    Raises
+    ------
+    DataError
+        Where the arrays do not fit, or hold other values.
+    """
+    y, q = check_pair(y_true, p)
+    return float(y.sum() / q.sum()) if q.any() else float("nan")
 
 
 def calibration_intercept(y_true: Any, p: Any) -> float:

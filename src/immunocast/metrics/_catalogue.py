@@ -13,10 +13,11 @@ from immunocast.errors import ConfigError, NotFoundError
 from immunocast.metrics import _compiled
 from immunocast.metrics._accuracy import brier, brier_sum, scaled_brier, scaled_brier_sum
 from immunocast.metrics._arrays import FloatArray, IntArray, check_pair, check_threshold
-from immunocast.metrics._calibration import calibration_intercept, calibration_slope
+from immunocast.metrics._calibration import calibration_intercept, calibration_slope, oe_ratio, oe_ratio_parts
 from immunocast.metrics._discrimination import auprc, auprc_parts, auroc, auroc_parts
 from immunocast.metrics._logistic import calibration_intercept_fit, calibration_slope_fit
 from immunocast.metrics._resampling import Blocks, blocks, percentile_interval, person_weights
+from immunocast.metrics._smooth import ici, ici_fit
 from immunocast.metrics._types import BatchedFit, Fitted, Parts, PatientSum
 from immunocast.metrics._utility import net_benefit, net_benefit_sum
 
@@ -98,6 +99,8 @@ _ALL = (
         fit=calibration_slope_fit,
         compared=False,
     ),
+    Metric("oe_ratio", "Observed / expected events", oe_ratio, "one", parts=oe_ratio_parts, compared=False),
+    Metric("ici", "Integrated calibration index", ici, "lower", fit=ici_fit, compared=False),
     Metric("net_benefit", "Net benefit", net_benefit, "higher", total=net_benefit_sum, at_threshold=True),
 )
 
@@ -159,8 +162,7 @@ def _batched_parts(
 
 
 def _over_repeats(pieces: list[tuple[FloatArray, FloatArray]]) -> tuple[FloatArray, FloatArray]:
-    # the denominator depends on outcomes and weights only: it is the same in every repeat
-    return np.mean([piece[0] for piece in pieces], axis=0), pieces[0][1]
+    return np.mean([piece[0] for piece in pieces], axis=0), _same_or_mean([piece[1] for piece in pieces])
 
 
 def _compiled_parts(
@@ -187,6 +189,12 @@ def _compiled_parts(
                 auprc_piece = precision * both, events * both
                 pieces[k].append((twice / 2, events * others) if metric.parts is auroc_parts else auprc_piece)
     return {k: _over_repeats(found) for k, found in pieces.items()}
+
+
+def _same_or_mean(denominators: list[FloatArray]) -> FloatArray:
+    """The denominator of all repeats: it is the same in each, unless it depends on predictions (expected events)."""
+    first = denominators[0]
+    return first if all(np.array_equal(first, d) for d in denominators[1:]) else np.mean(denominators, axis=0)
 
 
 def resampled_fits(metric: Metric, y: IntArray, p: FloatArray, weight_blocks: Iterable[FloatArray]) -> FloatArray:

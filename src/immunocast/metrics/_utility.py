@@ -2,12 +2,45 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from immunocast.metrics._arrays import FloatArray, IntArray, binary_outcome, check_pair, check_threshold
+from immunocast.metrics._smooth import Groups
 from immunocast.metrics._types import PatientSum
+
+
+def net_benefit_curve_parts(
+    y: IntArray, p: FloatArray, thresholds: FloatArray
+) -> Callable[[FloatArray], tuple[FloatArray, FloatArray]]:
+    """Batched net benefit at many thresholds: weights (n, b) -> its sums over patients (t, b), their number (b,).
+
+    Patients between two neighbouring thresholds are added up once; who is treated at a threshold are all above it.
+
+    Parameters
+    ----------
+    y, p : (n,) outcomes and predictions.
+    thresholds : (t,) rising, each between 0 and 1.
+    """
+    place = np.searchsorted(thresholds, p, side="right")  # thresholds at which the patient is treated
+    odds = thresholds / (1 - thresholds)
+    pieces = [
+        (Groups.of(place, rows), np.unique(place[rows]), worth)
+        for rows, worth in ((np.flatnonzero(y == 1), np.ones(len(odds))), (np.flatnonzero(y == 0), -odds))
+    ]
+
+    def parts(weights: FloatArray) -> tuple[FloatArray, FloatArray]:
+        total = np.zeros((len(thresholds), weights.shape[1]))
+        for groups, places, worth in pieces:
+            if len(places):
+                between = np.zeros((len(thresholds) + 1, weights.shape[1]))
+                between[places] = groups.add_up(weights)
+                total += np.cumsum(between[:0:-1], axis=0)[::-1] * worth[:, None]
+        return total, weights.sum(axis=0)
+
+    return parts
 
 
 def _gain(y: IntArray, p: FloatArray, threshold: float) -> FloatArray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -33,3 +34,12 @@ def assays_used(frame: pd.DataFrame, inputs: Sequence[str]) -> np.ndarray:
         there = frame[[name for name in inputs if VOCABULARY[name].block == block]].notna().any(axis=1).to_numpy()
         used[there] = [f"{before}+{block}" if before else block for before in used[there]]
     return used
+
+
+def inputs_used(model: Any) -> tuple[str, ...]:
+    """Inputs that a fitted model's prediction can rest on.
+
+    A feature that nobody of the training fold had is read and never used: it is no ground of a prediction, even
+    where the patient has it.
+    """
+    return tuple(getattr(model, "inputs_used_", model.spec.inputs))

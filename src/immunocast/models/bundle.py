@@ -1,6 +1,6 @@
 """The bundle: a fitted model on disk, in formats that cannot run code when they are read.
 
-    bundle.json      class, parameters, ModelSpec, fitted state, versions
+    bundle.json      class, parameters, ModelSpec, fitted state, versions; estimators that are a few numbers
     estimator.ubj    an XGBoost estimator (universal binary JSON)
     estimator.skops  any other scikit-learn estimator, loaded against the allow-list below
 
@@ -21,7 +21,9 @@ from xgboost import XGBClassifier
 
 from immunocast import __version__
 from immunocast.errors import ConfigError, NotFoundError
+from immunocast.features.expand import Expansion
 from immunocast.features.preprocess import Preprocessor
+from immunocast.models.cox import CoxResponse
 from immunocast.models.cutoff import MarkerCutoff
 from immunocast.models.learner import Learner
 from immunocast.models.loris import LorisNSCLC, LorisPanCancer, LorisRouted
@@ -35,6 +37,14 @@ PLAIN_MODELS = {cls.__name__: cls for cls in (LorisPanCancer, LorisNSCLC, LorisR
 
 #: What `fit` estimates for those of them that are fitted at all.
 PLAIN_FITTED = {"MarkerCutoff": ("rate_below_", "rate_above_")}
+
+#: Estimators that are a few numbers and go into bundle.json, with what their `fit` estimates.
+PLAIN_ESTIMATORS: dict[str, tuple[Any, tuple[str, ...]]] = {
+    "CoxResponse": (
+        CoxResponse,
+        ("beta_", "link_intercept_", "link_slope_", "coef_", "intercept_", "n_times_", "n_events_"),
+    ),
+}
 
 #: Types that skops may build besides those that it trusts by itself. None of them runs code on loading.
 ALLOWED_TYPES = frozenset(
@@ -67,7 +77,11 @@ _PARAMS = (
     "output_scale",
     "source",
     "label",
+    "search",
+    "target",
 )
+#: Parameters that bundles from before there were such things lack, with their values then.
+_LATER_PARAMS: dict[str, Any] = {"search": None, "target": "label", "expand": None}
 
 
 def save_bundle(model: Any, folder: Path) -> Path:
@@ -103,13 +117,20 @@ def save_bundle(model: Any, folder: Path) -> Path:
             "preprocessor": model.preprocessor_.state(),
             "background": model.background_,
         }
+        if model.expander_ is not None:
+            content["params"]["expand"] = model.expander_.get_params()
+            content["fitted"]["expander"] = model.expander_.state()
         content["estimator"] = _save_estimator(model.estimator_, folder)
     # keys stay in their order: it is the order of the features
     (folder / "bundle.json").write_text(json.dumps(content, indent=1) + "\n")
     return folder
 
 
-def _save_estimator(estimator: Any, folder: Path) -> str:
+def _save_estimator(estimator: Any, folder: Path) -> str | dict[str, Any]:
+    name = type(estimator).__name__
+    if name in PLAIN_ESTIMATORS and PLAIN_ESTIMATORS[name][0] is type(estimator):
+        fitted = {k: np.asarray(getattr(estimator, k)).tolist() for k in PLAIN_ESTIMATORS[name][1]}
+        return {"class": name, "params": estimator.get_params(), "fitted": fitted}
     if isinstance(estimator, XGBClassifier):
         estimator.save_model(folder / "estimator.ubj")
         return "estimator.ubj"
@@ -185,12 +206,15 @@ def _build(content: dict[str, Any], folder: Path) -> Any:
             setattr(model, key, float(value))
     elif name == Learner.__name__:
         estimator = _load_estimator(folder, content["estimator"])
-        if set(content["params"]) != {*_PARAMS, "features"}:
+        params = {**_LATER_PARAMS, **content["params"]}
+        if set(params) != {*_PARAMS, "expand", "features"}:
             raise ValueError(f"parameters are {sorted(content['params'])}")
-        model = Learner(estimator=estimator, **content["params"])
+        expand = params.pop("expand")
+        model = Learner(estimator=estimator, expand=None if expand is None else Expansion(**expand), **params)
         model.preprocessor_ = Preprocessor(model.features, model.impute, model.scale, model.min_category_count).restore(
             content["fitted"]["preprocessor"]
         )
+        model.expander_ = None if expand is None else Expansion(**expand).restore(content["fitted"]["expander"])
         model.estimator_ = estimator
         model.background_ = content["fitted"]["background"]
     else:
@@ -202,14 +226,23 @@ def _build(content: dict[str, Any], folder: Path) -> Any:
     return model
 
 
-def _load_estimator(folder: Path, name: str) -> Any:
-    # the name comes from the file: it may only be one of the two that are ever written
+def _load_estimator(folder: Path, name: str | dict[str, Any]) -> Any:
+    # the name comes from the file: it may only be one that is ever written
+    if isinstance(name, dict) and name.get("class") in PLAIN_ESTIMATORS:
+        cls, fitted = PLAIN_ESTIMATORS[name["class"]]
+        if set(name["fitted"]) != set(fitted):
+            raise ValueError(f"fitted values of a {name['class']} are {sorted(name['fitted'])}")
+        estimator = cls(**name["params"])
+        for key, value in name["fitted"].items():
+            setattr(estimator, key, value if isinstance(value, int | float) else np.array(value, dtype=float))
+        estimator.classes_ = np.array([0, 1])
+        return estimator
     if name == "estimator.ubj":
         estimator = XGBClassifier()
         estimator.load_model(folder / name)
         # a booster does not keep the thread count of its training; one row needs one thread
         return estimator.set_params(n_jobs=1)
-    if name != "estimator.skops":
+    if name != "estimator.skops" or not isinstance(name, str):
         raise ConfigError(f"{folder / 'bundle.json'} names an unknown estimator file {name!r}.")
     strange = _strange_types(folder / name)
     if strange:

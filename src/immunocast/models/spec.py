@@ -11,6 +11,8 @@ from typing import Any, Literal, Protocol, runtime_checkable
 
 Explainer = Literal["linear", "xgboost", "tree", "none"]
 OutputScale = Literal["log-odds", "probability"]
+Target = Literal["label", "os", "pfs"]
+TARGETS: tuple[Target, ...] = ("label", "os", "pfs")
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,10 @@ class ModelSpec:
     source : citation of a published model, or the library of a learner.
     label : how figures and reports call it; "" for the model's own name.
     predicts : endpoint that a published model or a rule was made for; "" for learners, which take any.
-    by_cohort : True where a feature is standardised by cohort, so that the model must be told the cohort's id.
+    by_cohort : True where the model must be told the cohort's id: a feature is standardised by cohort, or each
+        cohort has a baseline hazard of its own.
+    target : what `fit` learns from: the endpoint's "label", or times to event ("os", "pfs"), which are then handed
+        to it as `survival`.
     """
 
     required: tuple[str, ...] = ()
@@ -44,6 +49,7 @@ class ModelSpec:
     label: str = ""
     predicts: str = ""
     by_cohort: bool = False
+    target: Target = "label"
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -71,7 +77,8 @@ class ResponseModel(Protocol):
     """What `cross_predict` expects of a model: a scikit-learn classifier with a ModelSpec.
 
     `fit` and `predict_proba` take a frame whose columns are `spec.columns` (numbers as float64 with NaN,
-    categories as str with NaN); `predict_proba` returns (n, 2), NaN in rows where the model abstains.
+    categories as str with NaN); `predict_proba` returns (n, 2), NaN in rows where the model abstains. A model whose
+    `spec.target` is "os" or "pfs" takes `fit(X, y, survival=Survival(...))`.
     """
 
     @property

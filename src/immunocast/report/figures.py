@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from immunocast.report import figures_discrimination as discrimination
+from immunocast.report import figures_evaluation as evaluation
 from immunocast.report import figures_explain as explain
 from immunocast.report import figures_probability as probability
 from immunocast.report.view import RunView
@@ -53,6 +54,9 @@ CATALOGUE: dict[str, Drawing] = {
     "roc": Drawing("ROC curves", discrimination.no_curve("roc"), discrimination.roc),
     "auroc_forest": Drawing("AUROC by cohort and model", discrimination.no_auroc, discrimination.forest),
     "calibration": Drawing("Calibration", discrimination.no_curve("calibration"), probability.calibration),
+    "recalibration": Drawing(
+        "Calibration before and after recalibration", evaluation.no_recalibration, evaluation.recalibration
+    ),
     "decision_curve": Drawing("Decision curves", discrimination.no_curve("decision"), probability.decision),
     "probability_distribution": Drawing(
         "Predicted probability by outcome", probability.no_probabilities, probability.distribution
@@ -60,6 +64,9 @@ CATALOGUE: dict[str, Drawing] = {
     "comparison": Drawing(
         "Difference to the published reference", discrimination.no_comparison, discrimination.comparison
     ),
+    "subgroups": Drawing("AUROC in subgroups", evaluation.no_subgroups, evaluation.subgroups),
+    "survival": Drawing("Survival by predicted probability", evaluation.no_survival, evaluation.survival),
+    "instability": Drawing("Instability of predictions", evaluation.no_stability, evaluation.instability),
     "shap_importance": Drawing("Importance of features", explain.no_importance, explain.importance),
     "shap_beeswarm": Drawing("SHAP values of all patients", explain.no_shap, explain.beeswarm),
     **{

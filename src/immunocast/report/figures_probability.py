@@ -15,7 +15,6 @@ from matplotlib.ticker import FixedLocator
 
 from immunocast.report import text
 from immunocast.report.style import (
-    BLUE,
     INK,
     MUTED,
     NON_RESPONDER,
@@ -85,6 +84,7 @@ def decision(view: RunView, path: Path, title: str) -> tuple[str, str]:
     """Net benefit against the threshold, with acting on everybody and on nobody."""
     curves, look = view.curve_points("decision"), lines(view)
     models = [m for m in view.order if m in curves]
+    banded = [m for m in (view.headline, view.reference) if m in models and _has_interval(curves, m)]
     top = max(float(curves[m]["y"].max()) for m in models)
     with canvas(view, path, title, height=4.9) as figure:
         axes = figure.subplots()
@@ -95,8 +95,8 @@ def decision(view: RunView, path: Path, title: str) -> tuple[str, str]:
                 marks = {"marker": line.marker, "markevery": max(1, len(points) // 10), "ms": 5}
             axes.plot(points["x"], points["y"], color=line.color, lw=line.width, ls=line.style,
                       label=f"{clip_label(view.label(model))}, n = {int(points['n'].max()):,}", **marks)  # fmt: skip
-            if model == view.headline and points["ci_low"].notna().any():
-                axes.fill_between(points["x"], points["ci_low"], points["ci_high"], color=BLUE, alpha=0.12, lw=0)
+            if model in banded:
+                axes.fill_between(points["x"], points["ci_low"], points["ci_high"], color=line.color, alpha=0.12, lw=0)
         if "treat_all" in curves:
             points = curves["treat_all"]
             axes.plot(points["x"], points["y"], color=INK, lw=1.3, label=view.label("treat_all"))
@@ -129,7 +129,7 @@ def decision(view: RunView, path: Path, title: str) -> tuple[str, str]:
         "A model is useful at a threshold where its line lies above both "
         f"“{view.label('treat_all').lower()}” and “{view.label('treat_none').lower()}”."
         + (f" Vertical lines: thresholds of the table ({marked})." if marked else "")
-        + (" Band: 95 % interval of the headline model." if _has_interval(curves, view.headline) else "")
+        + (f" Bands: 95 % intervals of {' and '.join(view.label(m) for m in banded)}." if banded else "")
         + " Each model is on the patients whom it could score: where n differs, so may the share of events, and lines "
         "are not comparable."
         + " A model whose probabilities are too high or too low loses net benefit even if it ranks patients well."

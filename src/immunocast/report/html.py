@@ -12,6 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from immunocast.report import sections, text
+from immunocast.report import sections_evaluation as evaluation
 from immunocast.report.figures import CATALOGUE, Figure, why_missing
 from immunocast.report.flow import participant_flow
 from immunocast.report.table_one import table_one
@@ -76,7 +77,16 @@ def render(view: RunView, figures: Sequence[Figure]) -> str:
         table_one=table_one(view.cohort).to_dict("split") if len(view.cohort) else None,
         overall=sections.metric_sheet(view),
         by_cohort=[sections.metric_sheet(view, c) for c in view.cohort_ids] if len(view.cohort_ids) > 1 else [],
-        subgroups=sections.subgroup_sheet(view),
+        subgroups=evaluation.subgroup_sheet(view),
+        differences=evaluation.difference_sheet(view),
+        discordance=evaluation.discordance_sheet(view),
+        meta=evaluation.meta_sheet(view),
+        recalibration=evaluation.recalibration_sheet(view),
+        decisions=evaluation.decision_sheets(view),
+        survival=evaluation.survival_sheets(view),
+        risk_groups=evaluation.risk_group_sheet(view),
+        controls=evaluation.control_sheet(view),
+        stability=evaluation.stability_sheet(view),
         net_benefit=sections.net_benefit_sheet(view),
         comparison=sections.comparison_sheet(view, ("auroc",)),
         other_comparisons=sections.other_comparisons(view),

@@ -39,16 +39,18 @@ class Sheet:
 
 
 def metric_sheet(view: RunView, cohort_id: str | None = None) -> Sheet:
-    """Metrics with intervals, a row a model and recalibration; `cohort_id` None means over all cohorts."""
+    """Metrics with intervals, a row a model as it came; `cohort_id` None means over all cohorts."""
     present = [m for m in _METRICS if (view.table("metrics")["metric"] == m).any()]
-    rows, notes = [], _Notes(view)
+    rows, notes = [], Notes(view)
     for model, recalibration, name in view.variants():
+        if recalibration != view.recalibration(model):
+            continue
         found = {m: view.metric(m, model, cohort_id, recalibration) for m in present}
         first = next((r for r in found.values() if r is not None), None)
         if first is None:
             continue
         counts = [f"{int(first[c]):,}" for c in ("n", "n_events", "n_abstained")]
-        cells = [_estimate(found[m], text.DECIMALS.get(m, 3)) for m in present]
+        cells = [estimate_cell(found[m], text.DECIMALS.get(m, 3)) for m in present]
         rows.append([Cell(name), *map(Cell, counts), *cells])
         for metric, row in found.items():
             if row is not None:
@@ -65,11 +67,11 @@ def metric_sheet(view: RunView, cohort_id: str | None = None) -> Sheet:
 def net_benefit_sheet(view: RunView) -> Sheet:
     """Net benefit over all cohorts, a column a threshold."""
     thresholds = sorted(float(t) for t in view.manifest.get("thresholds") or [])
-    rows, notes = [], _Notes(view)
+    rows, notes = [], Notes(view)
     for model, recalibration, name in view.variants():
         found = [view.metric("net_benefit", model, None, recalibration, t) for t in thresholds]
         if any(r is not None for r in found):
-            rows.append([Cell(name), *(_estimate(r, 3) for r in found)])
+            rows.append([Cell(name), *(estimate_cell(r, 3) for r in found)])
             for row in found:
                 notes.add(row["note"] if row else "", name)
     return Sheet(["Model", *(f"At {t:g}" for t in thresholds)], rows, notes.lines(), 0 if rows else None)
@@ -78,9 +80,10 @@ def net_benefit_sheet(view: RunView) -> Sheet:
 def comparison_sheet(view: RunView, metrics: tuple[str, ...], cohort_id: str | None = None) -> Sheet:
     """Differences to the reference on common patients, for the named metrics."""
     frame = view.table("comparisons")
-    rows, notes, several = [], _Notes(view), len(metrics) > 1
+    rows, notes, several = [], Notes(view), len(metrics) > 1
     frame = frame[frame["metric"].isin(metrics) & (frame["reference_model"] == view.reference)]
     frame = frame[frame["cohort_id"].isin(["combined", "pooled"] if cohort_id is None else [cohort_id])]
+    frame = frame[frame["subgroup"] == "all"]
     place = {m: i for i, m in enumerate(view.order)}
     for row in sorted(
         frame.to_dict("records"),
@@ -95,8 +98,9 @@ def comparison_sheet(view: RunView, metrics: tuple[str, ...], cohort_id: str | N
             [
                 Cell(name),
                 *([Cell(metric)] if several else []),
-                _estimate(row, decimals, "difference", sign=True),
+                estimate_cell(row, decimals, "difference", sign=True),
                 Cell(text.p_value(row["p"]) or "–"),
+                Cell(text.p_value(row["p_adjusted"]) or "–"),
                 Cell(f"{int(row['n_common']):,}"),
                 Cell(f"{int(row['n_events']):,}"),
                 Cell(f"{int(row['n_lost']):,}"),
@@ -105,18 +109,20 @@ def comparison_sheet(view: RunView, metrics: tuple[str, ...], cohort_id: str | N
             ]
         )
         notes.add(row["note"], f"{name}, {metric}" if several else name)
+        notes.add(f"p, corrected: {row['family']}" if row["family"] else "", metric)
     heads = [
         "Model",
         *(["Metric"] if several else []),
         "Difference",
         "p",
+        "p, corrected",
         "n common",
         "Events",
         "n lost",
         "Model’s value",
         "Reference’s value",
     ]
-    return Sheet(heads, rows, notes.lines(), _place(rows, view.label(view.headline)))
+    return Sheet(heads, rows, notes.lines(), place_of(rows, view.label(view.headline)))
 
 
 def other_comparisons(view: RunView) -> Sheet:
@@ -124,28 +130,6 @@ def other_comparisons(view: RunView) -> Sheet:
     found = set(view.table("comparisons")["metric"]) - {"auroc"}
     order = [*text.METRIC_LABELS]
     return comparison_sheet(view, tuple(sorted(found, key=lambda m: (order.index(m) if m in order else 99, m))))
-
-
-def subgroup_sheet(view: RunView) -> Sheet:
-    """AUROC inside subgroups for the headline and the reference model, over all cohorts."""
-    frame = view.table("metrics")
-    frame = frame[(frame["metric"] == "auroc") & (frame["subgroup"] != "all")]
-    pairs = frame[["subgroup", "level"]].drop_duplicates().sort_values(["subgroup", "level"])
-    models = [m for m in dict.fromkeys((view.headline, view.reference)) if (frame["model"] == m).any()]
-    rows, notes = [], _Notes(view)
-    for subgroup, level in pairs.itertuples(index=False):
-        found = [view.metric("auroc", m, subgroup=subgroup, level=level) for m in models]
-        first = next((r for r in found if r is not None), None)
-        if first is None:
-            continue
-        share = text.percent(int(first["n_events"]), int(first["n"]))
-        counts = [f"{int(first['n']):,}", f"{int(first['n_events']):,}", share]
-        name = label(subgroup) if label(subgroup) != subgroup else text.humanise(subgroup)
-        rows.append([Cell(name), Cell(text.level_label(level)), *map(Cell, counts), *(_estimate(r, 3) for r in found)])
-        for row in found:
-            notes.add(row["note"] if row else "", f"{name} {level}")
-    heads = ["Subgroup", "Level", "n", "Events", "Share", *(f"AUROC, {view.label(m)}" for m in models)]
-    return Sheet(heads, rows, notes.lines())
 
 
 def importance_sheet(view: RunView) -> Sheet:
@@ -224,8 +208,8 @@ def limits(view: RunView) -> list[str]:
         "not how much a model fitted on other patients would differ."
     )
     said.append(
-        "p-values are not corrected for multiplicity. The headline model is named in the configuration, "
-        "not chosen by result."
+        "A p of one comparison is not corrected for multiplicity; the corrected p beside it is, within its family. "
+        "The headline model is named in the configuration, not chosen by result."
     )
     values = [
         float(row["estimate"]) for c in view.cohort_ids
@@ -264,7 +248,7 @@ def _mend(row: Mapping[Any, Any]) -> str:
     return f"Mend: {known.mend.replace('`', '')}"
 
 
-class _Notes:
+class Notes:
     """Distinct notes, each with the places where it applies."""
 
     def __init__(self, view: RunView) -> None:
@@ -272,6 +256,7 @@ class _Notes:
         self._where: dict[str, list[str]] = {}
 
     def add(self, note: Any, where: str) -> None:
+        """Keep a note of a table's row; an empty one is no note."""
         words = self._view.relabel(note)
         if not words:
             return
@@ -287,7 +272,8 @@ class _Notes:
         ]
 
 
-def _estimate(row: Mapping[Any, Any] | None, decimals: int, column: str = "estimate", sign: bool = False) -> Cell:
+def estimate_cell(row: Mapping[Any, Any] | None, decimals: int, column: str = "estimate", sign: bool = False) -> Cell:
+    """An estimate with its interval, or why there is none."""
     if row is None or not text.is_number(row[column]):
         return Cell(text.estimate(row, decimals, column), words=True)
     span = text.interval(row["ci_low"], row["ci_high"], decimals, sign)
@@ -306,5 +292,6 @@ def _nan_last(value: Any) -> float:
     return float(value) if text.is_number(value) else -1.0
 
 
-def _place(rows: list[list[Cell]], name: str) -> int | None:
+def place_of(rows: list[list[Cell]], name: str) -> int | None:
+    """Number of the row that starts with a name."""
     return next((i for i, row in enumerate(rows) if row[0].value == name), None)

@@ -19,12 +19,13 @@ _FAIR = (
 _SHOWN = ("auroc", "brier", "calibration_slope", "calibration_intercept")
 
 
-def results_table(run: RunFolder) -> pd.DataFrame:
+def results_table(run: RunFolder, *, recalibrated: bool = True) -> pd.DataFrame:
     """Results over all cohorts, a row a model and recalibration, in report order.
 
     Parameters
     ----------
     run : a run folder with a manifest; estimates that it lacks read "not estimated".
+    recalibrated : whether recalibrated models have rows of their own.
 
     Returns
     -------
@@ -36,6 +37,8 @@ def results_table(run: RunFolder) -> pd.DataFrame:
     threshold = view.middle_threshold
     rows = []
     for model, recalibration, name in view.variants():
+        if not recalibrated and recalibration != view.recalibration(model):
+            continue
         found = {m: view.metric(m, model, recalibration=recalibration) for m in _SHOWN}
         auroc = found["auroc"]
         row = {
@@ -86,7 +89,7 @@ def summary_markdown(run: RunFolder) -> str:
         f"Endpoint: {_md(view.words.title)}. "
         f"Validation: {_md(text.scheme_label(view.scheme))}, {_md(text.SCHEMES.get(view.scheme, ''))}.",
         "",
-        _markdown_table(results_table(run)),
+        _markdown_table(results_table(run, recalibrated=False)),
         "",
         *([_FAIR, ""] if view.reference else []),
         *_warning_lines(view),

@@ -45,7 +45,7 @@ def print_results(
     table = Table(
         title=("SYNTHETIC  " if view.synthetic else "") + title, title_justify="left", box=None, pad_edge=False
     )
-    results = results_table(run)
+    results = results_table(run, recalibrated=False)
     # the table must be readable at 80 columns: what a narrow terminal leaves out stands in results.csv
     shown = [c for c in map(str, results.columns) if not c.startswith(_WIDE if console.width >= 110 else _NARROW)]
     for i, column in enumerate(shown):

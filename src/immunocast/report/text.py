@@ -13,6 +13,10 @@ SCHEMES = {
     "leave_one_cohort_out": "each cohort is predicted by models that were fitted without it",
     "repeated_kfold": ("each patient is predicted by models that were fitted on the other folds; repeats are averaged"),
     "train_test": "the test cohorts are predicted by models that were fitted on the training cohorts only",
+    "external": "the held-out cohorts are predicted by models that were fitted on all other cohorts",
+    "temporal": "later patients are predicted by models that were fitted on patients who began treatment before them",
+    "leave_one_site_out": "each site is predicted by models that were fitted without it",
+    "leave_one_tumor_type_out": "each tumour type is predicted by models that were fitted without it",
 }
 
 METRIC_LABELS = {
@@ -23,10 +27,27 @@ METRIC_LABELS = {
     "calibration_intercept": "Calibration intercept",
     "calibration_slope": "Calibration slope",
     "net_benefit": "Net benefit",
+    "oe_ratio": "O:E",
+    "ici": "ICI",
+    "log_loss": "Log loss",
+    "c_harrell_os": "Harrell’s C",
+    "c_uno_os": "Uno’s C",
+    "td_auc_os": "AUC(t)",
+    "brier_os": "Brier(t)",
+    "ibs_os": "Integrated Brier",
+    "ipa_os": "IPA",
+    "c_harrell_pfs": "Harrell’s C",
+    "c_uno_pfs": "Uno’s C",
+    "td_auc_pfs": "AUC(t)",
+    "brier_pfs": "Brier(t)",
+    "ibs_pfs": "Integrated Brier",
+    "ipa_pfs": "IPA",
+    "auroc_by_fold": "AUROC, mean over folds",
+    "brier_by_fold": "Brier score, mean over folds",
 }
 
 #: Decimals with which a metric is printed.
-DECIMALS = {"calibration_intercept": 2, "calibration_slope": 2}
+DECIMALS = {"calibration_intercept": 2, "calibration_slope": 2, "oe_ratio": 2, "oe_ratio_shrunken": 2}
 
 SYNTHETIC_BANNER = "SYNTHETIC DATA: no patient exists. Nothing here says anything about real patients."
 
@@ -47,6 +68,22 @@ def sentence(words: str) -> str:
     'Patients with an irAE'
     """
     return words[:1].upper() + words[1:]
+
+
+_RECALIBRATIONS = {
+    "platt": "Platt",
+    "intercept": "intercept only",
+    "intercept_site": "intercept of its site",
+}
+
+
+def recalibration_label(name: str) -> str:
+    """What a recalibrator is called.
+
+    >>> recalibration_label("platt"), recalibration_label("isotonic")
+    ('Platt', 'isotonic')
+    """
+    return _RECALIBRATIONS.get(name, humanise(name))
 
 
 _LEVELS = {
@@ -71,6 +108,10 @@ def scheme_label(scheme: str) -> str:
         "leave_one_cohort_out": "leave-one-cohort-out",
         "repeated_kfold": "repeated k-fold",
         "train_test": "train and test cohorts",
+        "external": "held-out cohorts",
+        "temporal": "temporal split",
+        "leave_one_site_out": "leave-one-site-out",
+        "leave_one_tumor_type_out": "leave-one-tumour-type-out",
     }
     return names.get(scheme, humanise(scheme))
 

@@ -39,6 +39,10 @@ def _question(view: RunView) -> str:
     held_out = {
         "leave_one_cohort_out": "in cohorts that the model has not seen",
         "train_test": "in cohorts that the model has not seen",
+        "external": "in cohorts that the model has not seen",
+        "temporal": "in patients treated after those that the model has seen",
+        "leave_one_site_out": "at sites that the model has not seen",
+        "leave_one_tumor_type_out": "in tumour types that the model has not seen",
     }.get(view.scheme, "in patients that the model has not seen")
     return f"How well is {view.words.title} forecast for {whom}, {held_out}?"
 

@@ -111,7 +111,7 @@ class RunView:
             return f"{act} {model.removeprefix('treat_')}"
         if model not in self.models and "+" in model:
             model, _, recalibration = model.partition("+")
-            return f"{self.label(model)}, recalibrated ({text.humanise(recalibration)})"
+            return f"{self.label(model)}, recalibrated ({text.recalibration_label(recalibration)})"
         entry = self.models.get(model, {})
         name = entry.get("label") or entry.get("spec", {}).get("label") or model
         return str(name).replace(">=", "≥")
@@ -122,8 +122,9 @@ class RunView:
         names = sorted(self.models, key=len, reverse=True)
         if not names:
             return words
-        found = re.compile(rf"(?<![\w+])({'|'.join(map(re.escape, names))})(?![\w+])")
-        return found.sub(lambda match: self.label(match[1]), words)
+        # with its recalibration where it has one: a recalibrated model is another one than its raw output
+        found = re.compile(rf"(?<![\w+])(?:{'|'.join(map(re.escape, names))})(?:\+\w+)?(?![\w+])")
+        return found.sub(lambda match: self.label(match[0]), words)
 
     # ---- models
 
@@ -154,7 +155,8 @@ class RunView:
         if frame.empty:
             return set()
         values = frame.groupby(["model", "recalibration", "repeat", "fold"])["p_response"].nunique()
-        most = values.groupby("model").max()
+        # an update inside the test cohort gives a rule more than two values: its own output tells
+        most = values.groupby(["model", "recalibration"]).max().groupby("model").min()
         return {str(m) for m in most.index[most <= 2]}
 
     def operating_point(self, model: str) -> tuple[float, float] | None:
@@ -190,7 +192,7 @@ class RunView:
         rows = []
         for model in self.order:
             for r in self._recalibrations.get(model, []):
-                suffix = "" if r == "none" else f", recalibrated ({text.humanise(r)})"
+                suffix = "" if r == "none" else f", recalibrated ({text.recalibration_label(r)})"
                 rows.append((model, r, self.label(model) + suffix))
         return rows
 
@@ -241,6 +243,7 @@ class RunView:
         if frame.empty:
             return None
         keep = (frame["metric"] == metric) & (frame["model"] == model) & (frame["reference_model"] == self.reference)
+        keep &= frame["subgroup"] == "all"
         return _first(frame[keep], cohort_id)
 
     def curve_points(self, curve: str) -> dict[str, pd.DataFrame]:

@@ -14,6 +14,8 @@ from immunocast.cohort.expression import forms_of
 from immunocast.cohort.tabular import RefusedRow, read_patients
 from immunocast.errors import ConfigError, DataError, NotFoundError, Problem
 from immunocast.models.bundle import load_bundle
+from immunocast.models.recalibration import Recalibrator
+from immunocast.models.recalibrators_file import load_recalibrators
 from immunocast.serve.score import SCORE_COLUMNS, score_patients
 from immunocast.store.runfolder import RunFolder
 
@@ -48,6 +50,7 @@ def score_file(
     sheet: str | None = None,
     expression: Path | None = None,
     cohort_id: str | None = None,
+    recalibration: str = "none",
 ) -> FileScores:
     """Read new patients, refuse what cannot be read, score the rest.
 
@@ -60,11 +63,12 @@ def score_file(
     sheet : of a workbook with several.
     expression : matrix of the patients' expression, read as the mapping's `expression` says.
     cohort_id : of all patients; None for the mapped column, or the file's name.
+    recalibration : recalibrator of the run's final model, e.g. "platt"; "none" for the model's own output.
 
     Raises
     ------
     NotFoundError
-        Where there is no such file, or the run has no such model.
+        Where there is no such file, or the run has no such model or recalibrator.
     DataError
         Where the file as a whole cannot be used.
     ConfigError
@@ -78,6 +82,7 @@ def score_file(
     if name not in names:
         raise NotFoundError(f"Run {run.path.name} has no model {name!r}. It has: {', '.join(names)}.")
     fitted = load_bundle(run.bundle_path(name, "final"))
+    recalibrator = _recalibrator(run, name, recalibration)
     patients, refused, rows, unread = read_patients(
         file, mapping, sheet=sheet, expression=expression, cohort_id=cohort_id
     )
@@ -98,7 +103,7 @@ def score_file(
             f"{file.name} has none of the columns that {name} reads ({', '.join(fitted.spec.inputs)}). "
             "Name them as the vocabulary does, or give a --mapping."
         )
-    scores = score_patients(patients, fitted, name, about["endpoint"])
+    scores = score_patients(patients, fitted, name, about["endpoint"], recalibrator)
     scores.insert(0, "source_row", rows)
     by_row: dict[int, list[RefusedRow]] = {}
     for problem in refused:
@@ -109,6 +114,7 @@ def score_file(
                 "source_row": row,
                 "patient_id": problems[0].patient_id,
                 "model": name,
+                "recalibration": recalibration,
                 "endpoint": about["endpoint"],
                 "status": "refused",
                 "reason": "; ".join(_reason(p) for p in problems),
@@ -121,6 +127,20 @@ def score_file(
     both = pd.concat(parts, ignore_index=True).sort_values("source_row", ignore_index=True)
     unread = [*unread, *_strangers(patients, fitted)]
     return FileScores(both, refused, unread, name, bool(about["provenance"]["synthetic"]))
+
+
+def _recalibrator(run: RunFolder, model: str, name: str) -> Recalibrator | None:
+    """The recalibrator of a run's final model; None for the model's own output."""
+    if name == "none":
+        return None
+    found = load_recalibrators(run.bundle_path(model, "final"))
+    if name not in found:
+        site = " It needs outcomes of the new site, which a table to score does not have." if "_site" in name else ""
+        raise NotFoundError(
+            f"Run {run.path.name} has no recalibrator {name!r} of {model}.{site} It has: "
+            f"{', '.join(['none', *found])}. Others come with recalibration.methods=[...] in training."
+        )
+    return found[name]
 
 
 def _check_forms(patients: pd.DataFrame, run: RunFolder, inputs: Sequence[str]) -> None:

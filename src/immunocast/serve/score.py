@@ -8,12 +8,14 @@ import numpy as np
 import pandas as pd
 
 from immunocast.features.preprocess import model_frame
+from immunocast.models.recalibration import Recalibrator
 
 #: Columns of a score table.
 SCORE_COLUMNS = (
     "patient_id",
     "cohort_id",
     "model",
+    "recalibration",
     "endpoint",
     "p_response",
     "status",
@@ -23,7 +25,9 @@ SCORE_COLUMNS = (
 )
 
 
-def score_patients(cohort: pd.DataFrame, model: Any, name: str, endpoint: str) -> pd.DataFrame:
+def score_patients(
+    cohort: pd.DataFrame, model: Any, name: str, endpoint: str, recalibrator: Recalibrator | None = None
+) -> pd.DataFrame:
     """Predict every patient of a cohort table.
 
     Parameters
@@ -31,6 +35,8 @@ def score_patients(cohort: pd.DataFrame, model: Any, name: str, endpoint: str) -
     cohort : cohort table; outcomes, where it has them, are not looked at.
     model : a fitted model with `spec` and `predict_proba` (`models.bundle.load_bundle`).
     name, endpoint : written into the rows.
+    recalibrator : applied to the model's output (`models.recalibrators_file.load_recalibrators`); None for the
+        model's own.
 
     Returns
     -------
@@ -40,6 +46,8 @@ def score_patients(cohort: pd.DataFrame, model: Any, name: str, endpoint: str) -
     spec = model.spec
     X = model_frame(cohort, spec.inputs, by_cohort=spec.by_cohort)
     p = model.predict_proba(X)[:, 1].astype(float) if len(X) else np.array([])
+    if recalibrator is not None:
+        p = recalibrator.predict(p)
     measured = X[list(spec.inputs)].notna()
     abstained = np.isnan(p)
     return pd.DataFrame(
@@ -47,6 +55,7 @@ def score_patients(cohort: pd.DataFrame, model: Any, name: str, endpoint: str) -
             "patient_id": cohort["patient_id"].to_numpy(),
             "cohort_id": cohort["cohort_id"].to_numpy(),
             "model": name,
+            "recalibration": "none" if recalibrator is None else recalibrator.name,
             "endpoint": endpoint,
             "p_response": p,
             "status": np.where(abstained, "abstained", "scored"),

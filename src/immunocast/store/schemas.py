@@ -148,7 +148,9 @@ METRICS = _table(
         "metric": (
             _TEXT,
             False,
-            "auroc, auprc, brier, scaled_brier, calibration_intercept, calibration_slope, net_benefit",
+            "auroc, auprc, brier, scaled_brier, calibration_intercept, calibration_slope, oe_ratio, ici, net_benefit; "
+            "in subgroups also auroc_shrunken, oe_ratio_shrunken; in discordance strata share_discordant, rate_above, "
+            "rate_below; of survival, ending in _os or _pfs: c_harrell, c_uno, td_auc, brier, ipa, ibs, scaled_ibs",
         ),
         "model": (_TEXT, False, "name of the model"),
         "recalibration": (_TEXT, False, "recalibrator, 'none' for the model's own output"),
@@ -164,7 +166,8 @@ METRICS = _table(
         "threshold_or_horizon": (
             _FLOAT,
             True,
-            "probability threshold of a net benefit, horizon in months of a survival metric; null elsewhere",
+            "probability threshold of a net benefit or rate; months of a survival metric, as clipped to the follow-up; "
+            "null elsewhere",
         ),
         "n": (_INT, False, "patients used"),
         "n_events": (_INT, False, "patients with the event among them"),
@@ -191,13 +194,17 @@ COMPARISONS = _table(
     "comparisons",
     "a model against a reference on the same patients",
     {
-        "metric": (_TEXT, False, "metric compared"),
+        "metric": (
+            _TEXT,
+            False,
+            "metric compared; 'auroc_by_fold', 'brier_by_fold': mean over the folds, see ci_method",
+        ),
         "model": (_TEXT, False, "model"),
         "reference_model": (_TEXT, False, "what it is compared with"),
         "scheme": (_TEXT, False, "validation scheme"),
         "endpoint": (_TEXT, False, "endpoint"),
         "cohort_id": (_TEXT, False, "a cohort, or 'combined'"),
-        "threshold_or_horizon": (_FLOAT, True, "probability threshold of a net benefit; null elsewhere"),
+        "threshold_or_horizon": (_FLOAT, True, "probability threshold, or limit in months of c_uno; null elsewhere"),
         "n_common": (_INT, False, "patients with a fair prediction from both"),
         "n_events": (_INT, False, "patients with the event among them"),
         "n_lost": (_INT, False, "patients left out: abstained by one, or one was trained on them"),
@@ -212,7 +219,16 @@ COMPARISONS = _table(
         "ci_method": (_TEXT, False, "delong, bootstrap, corrected_t or none"),
         "note": (_TEXT, False, "cohorts left out and why, or 'too small'"),
     },
-    sort_by=("metric", "model", "reference_model", "cohort_id", "threshold_or_horizon"),
+    sort_by=(
+        "metric",
+        "model",
+        "reference_model",
+        "scheme",
+        "cohort_id",
+        "subgroup",
+        "level",
+        "threshold_or_horizon",
+    ),
 )
 
 CURVES = _table(
@@ -222,12 +238,17 @@ CURVES = _table(
         "curve": (
             _TEXT,
             False,
-            "roc; calibration (bins); calibration_smooth; decision; survival_os, survival_pfs (Kaplan-Meier)",
+            "roc; calibration (bins); calibration_smooth; decision; decision_difference (net benefit of model minus "
+            "that of the strategy in level, on the patients of both); survival_os, survival_pfs (Kaplan-Meier)",
         ),
         "model": (_TEXT, False, "model, 'model+recalibration' where recalibrated; treat_all, treat_none in decision"),
         "scheme": (_TEXT, False, "validation scheme"),
         "cohort_id": (_TEXT, False, "a cohort, or 'combined'"),
-        "level": (_TEXT, False, "risk group of a survival curve, 'all' elsewhere"),
+        "level": (
+            _TEXT,
+            False,
+            "risk group of a survival curve; treat_all or the reference of a decision_difference; 'all' elsewhere",
+        ),
         "x": (_FLOAT, False, "1 - specificity; predicted probability; threshold; months"),
         "y": (_FLOAT, True, "sensitivity; observed rate; net benefit; share without the event"),
         "ci_low": (_FLOAT, True, "lower end of the 95 % interval of y"),
@@ -256,6 +277,7 @@ HETEROGENEITY = _table(
         "metric": (_TEXT, False, "metric"),
         **_MODEL,
         "grouping": (_TEXT, False, "cohort_id, or a subgroup variable such as tumor_type"),
+        "threshold_or_horizon": (_FLOAT, True, "probability threshold of a net benefit; null elsewhere"),
         "n_levels": (_INT, False, "levels that are large enough to enter"),
         "n": (_INT, False, "patients in them"),
         "n_events": (_INT, False, "patients with the event among them"),
@@ -271,7 +293,7 @@ HETEROGENEITY = _table(
         "family": (_TEXT, False, "which tests p_adjusted is corrected over and how"),
         "note": (_TEXT, False, "scale and method; levels left out and why"),
     },
-    sort_by=("metric", "model", "recalibration", "scheme", "grouping"),
+    sort_by=("metric", "model", "recalibration", "scheme", "grouping", "threshold_or_horizon"),
 )
 
 THRESHOLDS = _table(
@@ -314,8 +336,12 @@ DECISIONS = _table(
     {
         **_MODEL,
         "cohort_id": (_TEXT, False, "a cohort, or 'combined'"),
-        "rule": (_TEXT, False, "rule that chose the threshold on training folds; 'fixed' for a configured one"),
-        "threshold": (_FLOAT, True, "threshold; the median over folds where they differ"),
+        "rule": (
+            _TEXT,
+            False,
+            "rule that chose the threshold on training folds; 'fixed': configured; 'cutoff': the marker's own",
+        ),
+        "threshold": (_FLOAT, True, "threshold; the median over folds where they differ; null for a marker's cut-off"),
         "metric": (
             _TEXT,
             False,
@@ -338,13 +364,22 @@ RISK_GROUPS = _table(
         **_MODEL,
         "cohort_id": (_TEXT, False, "a cohort, or 'combined'"),
         "outcome": (_TEXT, False, "os or pfs"),
-        "group": (_TEXT, False, "low, middle or high probability of the endpoint"),
+        "group": (
+            _TEXT,
+            False,
+            "low, middle or high probability of the endpoint ('all' where all are equal); irae or no_irae under the "
+            "models irae_naive and irae_landmark, which forecast nothing",
+        ),
         "n": (_INT, False, "patients"),
         "n_events": (_INT, False, "deaths (os), progressions or deaths (pfs) among them"),
         "median_months": (_FLOAT, True, "Kaplan-Meier median, null where not reached"),
         "ci_low": (_FLOAT, True, "lower end of its 95 % interval"),
         "ci_high": (_FLOAT, True, "upper end, null where not reached"),
-        "hazard_ratio": (_FLOAT, True, "Cox hazard ratio to the group of lowest probability, stratified by cohort"),
+        "hazard_ratio": (
+            _FLOAT,
+            True,
+            "Cox hazard ratio to the group of lowest probability (or no_irae), stratified by cohort",
+        ),
         "hr_low": (_FLOAT, True, "lower end of its 95 % interval"),
         "hr_high": (_FLOAT, True, "upper end"),
         "logrank_p": (_FLOAT, True, "log-rank test over all groups, stratified by cohort where combined"),
@@ -360,18 +395,23 @@ CONTROLS = _table(
         "control": (
             _TEXT,
             False,
-            "permuted_labels, null_feature, cohort_orr, events_per_parameter",
+            "permuted_labels, null_feature, cohort_orr, events_per_parameter, instability (summary of table stability)",
         ),
-        "model": (_TEXT, False, "model under control; 'cohort_orr' for predicting each cohort its own rate"),
+        "model": (
+            _TEXT,
+            False,
+            "model under control; 'cohort_orr' predicts each cohort its own event rate, 'training_rate' each fold that "
+            "of its training patients",
+        ),
         "scheme": (_TEXT, False, "validation scheme"),
         "endpoint": (_TEXT, False, "endpoint"),
         "cohort_id": (_TEXT, False, "a cohort, or 'combined'"),
-        "metric": (_TEXT, False, "what is measured, e.g. auroc"),
+        "metric": (_TEXT, False, "what is measured, e.g. auroc, importance:nlr, mean_abs_change"),
         "n": (_INT, False, "patients used"),
         "n_events": (_INT, False, "patients with the event among them"),
-        "n_repeats": (_INT, False, "permutations or draws; 1 for a plain number"),
-        "estimate": (_FLOAT, True, "mean over the draws"),
-        "low": (_FLOAT, True, "2.5th percentile over the draws"),
+        "n_repeats": (_INT, False, "permutations, draws or refits; 1 for a plain number"),
+        "estimate": (_FLOAT, True, "mean over the draws; median over patients for instability"),
+        "low": (_FLOAT, True, "2.5th percentile over the draws (over patients for instability)"),
         "high": (_FLOAT, True, "97.5th percentile"),
         "observed": (_FLOAT, True, "the same of the real run, where there is one to compare"),
         "p": (_FLOAT, True, "share of draws at least as good as observed, (k+1)/(B+1)"),

@@ -33,6 +33,7 @@ def describe_model(run: RunFolder, model: str, label: str, spec: ModelSpec) -> s
     compared = run.table("comparisons").to_dict("records") if run.has_table("comparisons") else []
     for row in compared:
         wanted = (row["model"], row["cohort_id"], row["metric"]) == (model, "combined", "auroc")
+        wanted &= row["subgroup"] == "all" and row["reference_model"] == about.get("reference_model")
         if wanted and pd.notna(row["difference"]):
             text = _with_interval(row, "difference", "+.3f")
             lines.append(f"AUROC minus {row['reference_model']}: {text}, {row['n_common']:,} patients in common  ")

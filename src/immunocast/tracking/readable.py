@@ -11,7 +11,7 @@ from immunocast.store.runfolder import RunFolder
 
 
 def readable_tables(run: RunFolder) -> dict[str, pd.DataFrame]:
-    """Tables to read, by name: metrics, subgroups, comparisons, importance and checks, where they exist.
+    """Tables to read, by name, where they exist and hold anything.
 
     Estimates stand with their interval in one cell; the Parquet tables hold the numbers.
     """
@@ -25,6 +25,14 @@ def readable_tables(run: RunFolder) -> dict[str, pd.DataFrame]:
             found["subgroups"] = _metrics(metrics[~everybody])
     if run.has_table("comparisons"):
         found["comparisons"] = _comparisons(run.table("comparisons"))
+    for name, shape in (
+        ("heterogeneity", _heterogeneity),
+        ("decisions", _decisions),
+        ("risk_groups", _risk_groups),
+        ("controls", _controls),
+    ):
+        if run.has_table(name) and len(frame := run.table(name)):
+            found[name] = shape(frame)
     if run.has_table("importance"):
         found["importance"] = _importance(run.table("importance"))
     if run.has_table("checks"):
@@ -38,9 +46,7 @@ def _metrics(frame: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "metric": _with_threshold(frame),
-            "model": frame["model"].where(
-                frame["recalibration"] == "none", frame["model"] + ", " + frame["recalibration"]
-            ),
+            "model": _model(frame),
             "cohort": frame["cohort_id"],
             "estimate (95 % CI)": _interval(frame, "estimate"),
             "subgroup": frame["subgroup"] + ": " + frame["level"],
@@ -60,14 +66,98 @@ def _comparisons(frame: pd.DataFrame) -> pd.DataFrame:
             "metric": _with_threshold(frame),
             "comparison": frame["model"] + " minus " + frame["reference_model"],
             "cohort": frame["cohort_id"],
+            "patients": (frame["subgroup"] + ": " + frame["level"]).where(frame["subgroup"] != "all", "all"),
             "difference (95 % CI)": _interval(frame, "difference", sign=True),
-            "p": frame["p"].map(lambda p: "" if pd.isna(p) else f"{p:.2g}"),
+            "p": _p(frame["p"]),
+            "p, corrected": _p(frame["p_adjusted"]),
             "patients in common": frame["n_common"],
             "events": frame["n_events"],
             "patients lost": frame["n_lost"],
+            "corrected over": frame["family"],
             "note": frame["note"],
         }
     )
+
+
+def _heterogeneity(frame: pd.DataFrame) -> pd.DataFrame:
+    new = frame.assign(ci_low=frame["pi_low"], ci_high=frame["pi_high"])
+    return pd.DataFrame(
+        {
+            "over": frame["grouping"],
+            "metric": frame["metric"],
+            "model": _model(frame),
+            "average (95 % CI)": _interval(frame, "estimate"),
+            "average (95 % prediction interval)": _interval(new, "estimate"),
+            "levels": frame["n_levels"],
+            "I2": frame["i2"].round(3),
+            "p of no difference": _p(frame["p"]),
+            "p, corrected": _p(frame["p_adjusted"]),
+            "patients": frame["n"],
+            "events": frame["n_events"],
+            "note": frame["note"],
+        }
+    )
+
+
+def _decisions(frame: pd.DataFrame) -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "rule": frame["rule"],
+            "model": _model(frame),
+            "measure": frame["metric"],
+            "estimate (95 % CI)": _interval(frame, "estimate"),
+            "threshold": frame["threshold"].round(3),
+            "cohort": frame["cohort_id"],
+            "positive": frame["n_positive"],
+            "patients": frame["n"],
+            "events": frame["n_events"],
+            "note": frame["note"],
+        }
+    )
+
+
+def _risk_groups(frame: pd.DataFrame) -> pd.DataFrame:
+    ratio = frame.assign(ci_low=frame["hr_low"], ci_high=frame["hr_high"])
+    return pd.DataFrame(
+        {
+            "outcome": frame["outcome"],
+            "model": _model(frame),
+            "probability": frame["group"],
+            "median months (95 % CI)": _interval(frame, "median_months").replace("not estimated", "not reached"),
+            "hazard ratio (95 % CI)": _interval(ratio, "hazard_ratio").replace("not estimated", "reference"),
+            "log-rank p": _p(frame["logrank_p"]),
+            "cohort": frame["cohort_id"],
+            "patients": frame["n"],
+            "events": frame["n_events"],
+            "note": frame["note"],
+        }
+    )
+
+
+def _controls(frame: pd.DataFrame) -> pd.DataFrame:
+    draws = frame.assign(ci_low=frame["low"], ci_high=frame["high"])
+    return pd.DataFrame(
+        {
+            "control": frame["control"],
+            "model": frame["model"],
+            "measure": frame["metric"],
+            "found (95 % of draws)": _interval(draws, "estimate"),
+            "in this run": frame["observed"].round(3),
+            "verdict": frame["verdict"],
+            "p": _p(frame["p"]),
+            "draws": frame["n_repeats"],
+            "cohort": frame["cohort_id"],
+            "note": frame["note"],
+        }
+    )
+
+
+def _model(frame: pd.DataFrame) -> pd.Series:
+    return frame["model"].where(frame["recalibration"] == "none", frame["model"] + ", " + frame["recalibration"])
+
+
+def _p(values: pd.Series) -> pd.Series:
+    return values.map(lambda p: "" if pd.isna(p) else f"{p:.2g}")
 
 
 def _importance(frame: pd.DataFrame) -> pd.DataFrame:

@@ -26,7 +26,7 @@ from immunocast.tracking.readable import readable_tables
 SYNTHETIC_BANNER = "**SYNTHETIC DATA: no patient exists. Nothing here says anything about real patients.**"
 
 #: Tables with a row a patient. They are left out where `log_patient_tables` is off.
-PATIENT_TABLES = ("cohort", "truth", "predictions", "shap")
+PATIENT_TABLES = ("cohort", "truth", "predictions", "stability", "shap")
 
 
 @dataclass(frozen=True)
@@ -381,11 +381,14 @@ def _differences(run: RunFolder, model: str, *, cohorts: bool) -> Iterator[Metri
         return
     rows = run.table("comparisons").query("model == @model")
     if not cohorts:
-        rows = rows[rows["cohort_id"] == "combined"]
+        against = rows["reference_model"] == run.manifest().get("reference_model")
+        rows = rows[(rows["cohort_id"] == "combined") & (rows["subgroup"] == "all") & against]
     for row in rows.itertuples():
         key = metric_key(
             f"{row.metric}_minus_{row.reference_model}",
             cohort_id=str(row.cohort_id),
+            subgroup=str(row.subgroup),
+            level=str(row.level),
             threshold=float(row.threshold_or_horizon),  # type: ignore[arg-type]
         )
         yield from _numbers(key, row, "difference")

@@ -1,24 +1,29 @@
-"""cross_predict: the only outer loop over folds. It fits, predicts, and keeps every fitted model."""
+"""cross_predict: the only outer loop over folds. It fits, predicts, and keeps every fitted model.
+
+What happens inside a training fold (tuning, recalibration, thresholds) is in `fold`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from sklearn.base import clone
 
-from immunocast.cohort.outcomes import ENDPOINTS, Words, words_of
+from immunocast.cohort.outcomes import ENDPOINTS, Words, survival_of, words_of
 from immunocast.engines import Engine, SerialEngine
 from immunocast.errors import ConfigError
 from immunocast.features.preprocess import model_frame
-from immunocast.models.assays import assays_used
+from immunocast.models.recalibration import Recalibrator
 from immunocast.models.spec import ResponseModel
+from immunocast.validation.fold import FINAL, FoldWork, InnerSettings
+from immunocast.validation.fold_tables import prediction_rows, threshold_table, tuning_table
+from immunocast.validation.inner import Training
 from immunocast.validation.splits import Scheme, Split
 
-FINAL = "final"
+__all__ = ["FINAL", "CrossPrediction", "cross_predict"]
 
 
 @dataclass(frozen=True)
@@ -27,14 +32,22 @@ class CrossPrediction:
 
     Attributes
     ----------
-    predictions : rows of the predictions table.
+    predictions, thresholds, tuning : rows of the tables of these names.
     bundles : (model name, fold key or "final") -> fitted model.
+    recalibrators : (model name, fold key or "final") -> recalibration -> what was fitted beside the model.
     splits : the folds, in order.
+    scheme : name of the scheme in the tables; where the data chose, of the one that was chosen.
+    notes : what is to be told, as sentences: whom the scheme leaves out, and what could not be fitted where.
     """
 
     predictions: pd.DataFrame
+    thresholds: pd.DataFrame
+    tuning: pd.DataFrame
     bundles: dict[tuple[str, str], Any]
+    recalibrators: dict[tuple[str, str], dict[str, Recalibrator]]
     splits: list[Split]
+    scheme: str
+    notes: list[str] = field(default_factory=list)
 
 
 def cross_predict(
@@ -45,6 +58,7 @@ def cross_predict(
     *,
     endpoint: str = "response",
     engine: Engine | None = None,
+    inner: InnerSettings | None = None,
 ) -> CrossPrediction:
     """Fit every model in every fold and predict the patients who were left out.
 
@@ -56,15 +70,74 @@ def cross_predict(
     scheme : a validation scheme.
     endpoint : name written into the predictions; messages use its words.
     engine : how to spread the fits; results do not depend on it.
+    inner : what is to come from inside the training folds: tuned parameters, recalibrators, thresholds; None for
+        nothing.
 
     Raises
     ------
     ConfigError
         Where nobody has a label, a training fold lacks one of the two classes, or nobody has what a learner requires.
     """
-    words = words_of(endpoint)
+    words, inner = words_of(endpoint), inner or InnerSettings()
     if not models:
         raise ConfigError("No model is configured: add one with +model@models.NAME=NAME.")
+    known = _labelled(y, endpoint, words)
+    if inner.tuning is not None:
+        inner.tuning.check(models)
+    # before unlabelled patients go: one of them may be the link to a cohort that fitted a published model
+    seen = {name: _seen_before(cohort, model.spec.trained_on)[known] for name, model in models.items()}
+    cohort = cohort[known].reset_index(drop=True)
+    y_array = y[known].to_numpy(dtype=int)
+    scheme, notes = _chosen(scheme, cohort, y_array)
+    splits = list(scheme.split(cohort, y_array))
+    for split in splits:
+        _check_classes(split, y_array, words)
+    everybody = Split(0, FINAL, scheme.final_train(cohort), np.array([], dtype=int))
+    frames = {
+        name: model_frame(cohort, model.spec.inputs, by_cohort=model.spec.by_cohort) for name, model in models.items()
+    }
+    _check_required(models, frames)
+    targets = {name: str(model.spec.target) for name, model in models.items()}
+    times = {target: survival_of(cohort, target) for target in sorted(set(targets.values()) - {"label"})}
+    ids = cohort[["patient_id", "cohort_id", "person_id"]]
+    data = {name: Training(ids, frames[name], y_array, times.get(targets[name]), seen[name]) for name in models}
+    work = FoldWork(dict(models), data, inner, endpoint)
+    tasks = work.tasks([*splits, everybody])
+    if inner.tuning is not None:
+        inner.tuning.studies.prepare()
+    results = (engine or SerialEngine()).map(work, tasks)
+    found = [
+        (task.model, split, result)
+        for task, of_task in zip(tasks, results, strict=True)
+        for split, result in zip(task.splits, of_task, strict=True)
+    ]
+    keys = [(name, FINAL if split is everybody else split.key) for name, split, _ in found]
+    criterion = inner.tuning.criterion_name if inner.tuning is not None else ""
+    return CrossPrediction(
+        predictions=pd.concat(
+            [
+                prediction_rows(name, split, result, data[name], scheme.name, endpoint)
+                for name, split, result in found
+                if split is not everybody
+            ],
+            ignore_index=True,
+        ),
+        thresholds=threshold_table(found, scheme.name, endpoint),
+        tuning=tuning_table(found, scheme.name, criterion),
+        bundles={key: result.fitted for key, (_, _, result) in zip(keys, found, strict=True)},
+        recalibrators={
+            key: result.recalibrations.fitted
+            for key, (_, _, result) in zip(keys, found, strict=True)
+            if result.recalibrations.fitted
+        },
+        splits=splits,
+        scheme=scheme.name,
+        notes=notes + _told(found),
+    )
+
+
+def _labelled(y: pd.Series, endpoint: str, words: Words) -> np.ndarray:
+    """(n,) True where the patient has a label; both outcomes must be there."""
     known = y.notna().to_numpy()
     if not known.any():
         raise ConfigError(
@@ -74,56 +147,27 @@ def cross_predict(
     if y[known].nunique() < 2:
         only = f"all are {words.events}" if y[known].iloc[0] == 1 else f"all are {words.others}"
         raise ConfigError(f"All {int(known.sum())} labelled patients have one outcome ({only}): both are needed.")
-    # before unlabelled patients go: one of them may be the link to a cohort that fitted a published model
-    seen = {name: _seen_before(cohort, model.spec.trained_on)[known] for name, model in models.items()}
-    cohort = cohort[known].reset_index(drop=True)
-    y_array = y[known].to_numpy(dtype=int)
-    splits = list(scheme.split(cohort, y_array))
-    for split in splits:
-        _check_classes(split, y_array, words)
-    everybody = Split(0, FINAL, scheme.final_train(cohort), np.array([], dtype=int))
-    tasks = [(name, split) for name in models for split in [*splits, everybody]]
-    frames = {
-        name: model_frame(cohort, model.spec.inputs, by_cohort=model.spec.by_cohort) for name, model in models.items()
-    }
-    _check_required(models, frames)
-    assays = {name: assays_used(frames[name], model.spec.inputs) for name, model in models.items()}
+    return known
 
-    def fit_and_predict(task: tuple[str, Split]) -> tuple[Any, np.ndarray]:
-        name, split = task
-        X = frames[name]
-        fitted = clone(models[name]).fit(X.iloc[split.train], y_array[split.train])
-        p = fitted.predict_proba(X.iloc[split.test])[:, 1] if len(split.test) else np.array([])
-        return fitted, p
 
-    results = (engine or SerialEngine()).map(fit_and_predict, tasks)
-    bundles, rows = {}, []
-    for (name, split), (fitted, p) in zip(tasks, results, strict=True):
-        bundles[name, FINAL if split is everybody else split.key] = fitted
-        if split is everybody:
-            continue
-        test = cohort.iloc[split.test]
-        rows.append(
-            pd.DataFrame(
-                {
-                    "patient_id": test["patient_id"],
-                    "cohort_id": test["cohort_id"],
-                    "person_id": test["person_id"],
-                    "model": name,
-                    "recalibration": "none",
-                    "scheme": scheme.name,
-                    "repeat": split.repeat,
-                    "fold": split.fold,
-                    "endpoint": endpoint,
-                    "y_true": y_array[split.test],
-                    "p_response": p,
-                    "abstained": np.isnan(p),
-                    "assays": assays[name][split.test],
-                    "in_training": seen[name][split.test],
-                }
-            )
-        )
-    return CrossPrediction(pd.concat(rows, ignore_index=True), bundles, splits)
+def _chosen(scheme: Scheme, cohort: pd.DataFrame, y: np.ndarray) -> tuple[Scheme, list[str]]:
+    """The scheme that the tables name, and what it has to tell."""
+    notes = getattr(scheme, "notes", None)
+    said = list(notes(cohort, y)) if notes else []
+    choose = getattr(scheme, "choose", None)
+    if choose is None:
+        return scheme, said
+    chosen, more = _chosen(choose(cohort, y), cohort, y)
+    return chosen, said + more
+
+
+def _told(found: list[Any]) -> list[str]:
+    """Each note of the folds once a model, with the folds that it is about."""
+    where: dict[tuple[str, str], list[str]] = {}
+    for name, split, result in found:
+        for note in result.notes:
+            where.setdefault((name, note), []).append(split.fold if not split.repeat else split.key)
+    return [f"{name}, fold{'s' * (len(f) > 1)} {', '.join(f)}: {note}" for (name, note), f in where.items()]
 
 
 def _seen_before(cohort: pd.DataFrame, trained_on: tuple[str, ...]) -> np.ndarray:
@@ -147,7 +191,10 @@ def _check_required(models: Mapping[str, Any], frames: Mapping[str, pd.DataFrame
 def _check_classes(split: Split, y: np.ndarray, words: Words) -> None:
     events = int(y[split.train].sum())
     if events == 0 or events == len(split.train):
+        linked = (
+            f" ({split.n_linked_out} more are persons of the test fold, under another id)" if split.n_linked_out else ""
+        )
         raise ConfigError(
-            f"The training fold of {split.fold} has {events} {words.events} among {len(split.train)} patients: "
+            f"The training fold of {split.fold} has {events} {words.events} among {len(split.train)} patients{linked}: "
             "both classes are needed. Choose other cohorts or another validation scheme."
         )

@@ -41,22 +41,45 @@ def comparison_rows(
         here = panel.cohort == k
         for metric, threshold in specs:
             row = _row(panel, model, reference, metric, threshold, name, [masks[k]], here, settings, store)
-            rows.append(row | {"note": join_notes(row["note"], _why_lost(model, reference, here))})
+            rows.append(row | {"note": join_notes(row["note"], why_lost(model, reference, here))})
     everywhere = np.ones(len(panel.y), dtype=bool)
     for metric, threshold in specs:
         used = masks_for(metric, panel, masks)
         row = _row(panel, model, reference, metric, threshold, "combined", used, everywhere, settings, store)
-        notes = []
-        for k, name in enumerate(panel.cohorts):
-            why = _why_lost(model, reference, panel.cohort == k)
-            if not masks[k].any():
-                notes.append(f"{name} left out: {why}")
-            elif metric.ranks and not panel.enough(masks[k], LEAST_FOR_RANKS):
-                notes.append(f"{name} left out: under {LEAST_FOR_RANKS} events or non-events")
-            elif why:
-                notes.append(f"{name}: {why}")
-        rows.append(row | {"note": join_notes(row["note"], *notes)})
+        rows.append(row | {"note": join_notes(row["note"], why_left_out(panel, model, reference, metric))})
     return rows
+
+
+def stratum_comparison(
+    panel: Panel,
+    model: Scores,
+    reference: Scores,
+    metric: Metric,
+    place: tuple[str, str, np.ndarray],
+    settings: Settings,
+    store: Resampled,
+) -> dict[str, Any]:
+    """A combined row for the patients of a stratum: its subgroup, level and (n,) mask are `place`."""
+    subgroup, level, inside = place
+    masks = masks_for(metric, panel, cohort_masks(panel, model.fair & reference.fair & inside))
+    row = _row(panel, model, reference, metric, None, "combined", masks, inside, settings, store)
+    return row | {"subgroup": subgroup, "level": level}
+
+
+def why_left_out(panel: Panel, model: Scores, reference: Scores, metric: Metric) -> str:
+    """Which cohorts a combined comparison leaves out, in whole or in part, and why."""
+    notes = []
+    common = model.fair & reference.fair
+    for k, name in enumerate(panel.cohorts):
+        here = panel.cohort == k
+        why = why_lost(model, reference, here)
+        if not (common & here).any():
+            notes.append(f"{name} left out: {why}")
+        elif metric.ranks and not panel.enough(common & here, LEAST_FOR_RANKS):
+            notes.append(f"{name} left out: under {LEAST_FOR_RANKS} events or non-events")
+        elif why:
+            notes.append(f"{name}: {why}")
+    return join_notes(*notes)
 
 
 def _row(
@@ -72,29 +95,7 @@ def _row(
     store: Resampled,
 ) -> dict[str, Any]:
     used = np.any(masks, axis=0) if masks else np.zeros(len(panel.y), dtype=bool)
-    known = candidates & ((model.status != ABSENT) | (reference.status != ABSENT))
-    row: dict[str, Any] = {
-        "metric": metric.name,
-        "model": model.label,
-        "reference_model": reference.label,
-        "scheme": panel.scheme,
-        "endpoint": panel.endpoint,
-        "cohort_id": cohort_id,
-        "threshold_or_horizon": threshold,
-        "n_common": int(used.sum()),
-        "n_events": int(panel.y[used].sum()),
-        "n_lost": int(known.sum() - used.sum()),
-        "estimate_model": None,
-        "estimate_reference": None,
-        "difference": None,
-        "ci_low": None,
-        "ci_high": None,
-        "p": None,
-        "p_adjusted": None,
-        "family": "",
-        "ci_method": "none",
-        "note": "",
-    }
+    row = common_row(panel, model, reference, metric.name, threshold, cohort_id, used, candidates)
     if not used.any():
         return row
     if not panel.enough(used, settings.min_events):
@@ -130,7 +131,45 @@ def _row(
     }
 
 
-def _why_lost(model: Scores, reference: Scores, here: np.ndarray) -> str:
+def common_row(
+    panel: Panel,
+    model: Scores,
+    reference: Scores,
+    metric: str,
+    threshold: float | None,
+    cohort_id: str,
+    used: np.ndarray,
+    candidates: np.ndarray,
+) -> dict[str, Any]:
+    """A row without numbers yet: who is compared, on how many, and how many of the candidates are lost."""
+    known = candidates & ((model.status != ABSENT) | (reference.status != ABSENT))
+    return {
+        "metric": metric,
+        "model": model.label,
+        "reference_model": reference.label,
+        "scheme": panel.scheme,
+        "endpoint": panel.endpoint,
+        "cohort_id": cohort_id,
+        "subgroup": "all",
+        "level": "all",
+        "threshold_or_horizon": threshold,
+        "n_common": int(used.sum()),
+        "n_events": int(panel.y[used].sum()),
+        "n_lost": int(known.sum() - used.sum()),
+        "estimate_model": None,
+        "estimate_reference": None,
+        "difference": None,
+        "ci_low": None,
+        "ci_high": None,
+        "p": None,
+        "p_adjusted": None,
+        "family": "",
+        "ci_method": "none",
+        "note": "",
+    }
+
+
+def why_lost(model: Scores, reference: Scores, here: np.ndarray) -> str:
     """Why patients of a cohort are not common to both, in words; "" where all are."""
     n = int(here.sum())
     notes = []

@@ -46,6 +46,7 @@ class Resampled:
         self.panel = panel
         self.specs = [(m, t) for m, t in settings.specs() if m.adds_up and m.name != "auroc"]
         self._kept: dict[tuple[str, bytes], PartsOf] = {}
+        self._fits: dict[tuple[str, str, bytes], np.ndarray] = {}
 
     def parts(self, scores: Scores, rows: np.ndarray) -> PartsOf:
         """Numerators and denominators (1 + B,) by metric and threshold; the first entry is the estimate's own.
@@ -69,6 +70,21 @@ class Resampled:
         numerator = np.sum([num for num, _ in found], axis=0)
         denominator = np.sum([den for _, den in found], axis=0)
         return quotient(numerator, denominator)
+
+    def fits(self, scores: Scores, rows: np.ndarray, metric: Metric) -> np.ndarray:
+        """Values (1 + B,) of a fitted metric on some patients; the first is the estimate."""
+        key = (scores.label, metric.name, np.packbits(rows).tobytes())
+        if key not in self._fits:
+            self._fits[key] = resampled_fits(
+                metric, self.panel.y[rows], scores.p[:, rows], blocks(self.panel.counts[rows], whole_first=True)
+            )
+        return self._fits[key]
+
+    def values(self, scores: Scores, masks: list[np.ndarray], metric: Metric, threshold: float | None) -> np.ndarray:
+        """Values (1 + B,) of any metric but the AUROC, over the patients of several cohorts."""
+        if metric.adds_up:
+            return self.over(scores, masks, (metric.name, threshold))
+        return self.fits(scores, np.any(masks, axis=0), metric)
 
 
 def cohort_masks(panel: Panel, fair: np.ndarray) -> list[np.ndarray]:
@@ -137,7 +153,7 @@ def metric_rows(panel: Panel, scores: Scores, settings: Settings, store: Resampl
     rows = []
     for k, name in enumerate(panel.cohorts):
         here = panel.cohort == k
-        notes = _why_fewer(scores.status[here])
+        notes = why_fewer(scores.status[here])
         for metric, threshold in settings.specs():
             row = _row(panel, scores, metric, threshold, name, [masks[k]], here, settings, store)
             rows.append(row | {"note": join_notes(row["note"], notes)})
@@ -193,12 +209,17 @@ def _row(
         return row | {"note": TOO_SMALL}
     if metric.name == "auroc":
         return row | _by_delong(panel, scores, masks, within_folds=within_folds)
-    return row | _by_bootstrap(panel, scores, metric, threshold, masks, used, store)
+    return row | _by_bootstrap(scores, metric, threshold, masks, used, store)
 
 
 def _by_delong(panel: Panel, scores: Scores, masks: list[np.ndarray], *, within_folds: bool) -> dict[str, Any]:
     found = combined_influence(panel, scores, masks, within_folds=within_folds)
-    variance = influence_variance(found.values, persons_of(panel, masks))
+    return delong_columns(found, persons_of(panel, masks))
+
+
+def delong_columns(found: Influence, persons: np.ndarray) -> dict[str, Any]:
+    """Columns of the metrics table for an AUROC with DeLong's interval."""
+    variance = influence_variance(found.values, persons)
     low, high = auroc_interval(found, variance)
     note = ""
     if variance == 0 and found.auroc in (0.0, 1.0):
@@ -215,7 +236,6 @@ def _by_delong(panel: Panel, scores: Scores, masks: list[np.ndarray], *, within_
 
 
 def _by_bootstrap(
-    panel: Panel,
     scores: Scores,
     metric: Metric,
     threshold: float | None,
@@ -223,10 +243,7 @@ def _by_bootstrap(
     used: np.ndarray,
     store: Resampled,
 ) -> dict[str, Any]:
-    if metric.adds_up:
-        values = store.over(scores, masks, (metric.name, threshold))
-    else:
-        values = resampled_fits(metric, panel.y[used], scores.p[:, used], blocks(panel.counts[used], whole_first=True))
+    values = store.values(scores, masks, metric, threshold)
     estimate = float(values[0])
     if np.isnan(estimate):
         constant = bool(np.all(np.ptp(scores.p[:, used], axis=1) == 0))
@@ -236,7 +253,7 @@ def _by_bootstrap(
     return {"estimate": estimate, "ci_low": low, "ci_high": high, "ci_method": "bootstrap", "note": note}
 
 
-def _why_fewer(status: np.ndarray) -> str:
+def why_fewer(status: np.ndarray) -> str:
     """Why patients of a cohort are missing from a model's estimates; "" where none is."""
     if np.all(status == IN_TRAINING):
         return "trained on this cohort"
@@ -261,7 +278,7 @@ def _cohort_notes(panel: Panel, scores: Scores, masks: list[np.ndarray], metric:
     notes = []
     for k, name in enumerate(panel.cohorts):
         status = scores.status[panel.cohort == k]
-        reason = _why_fewer(status)
+        reason = why_fewer(status)
         if not masks[k].any():
             notes.append(f"{name} left out: {reason or 'no fair prediction'}")
         else:

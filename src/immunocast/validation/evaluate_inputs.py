@@ -59,8 +59,10 @@ class Scores:
     p : (r, n) predictions of r repeats, NaN where the status is not FAIR.
     fold : (r, n) code of the fold whose fit made the prediction; probabilities of different fits are ranked
         against each other only where there is no other way.
+    fold_names, repeats : names behind the codes of `fold`, and the repeats behind its rows.
     status : (n,) FAIR, ABSTAINED, IN_TRAINING or ABSENT. A patient is FAIR where every repeat of the model holds a
         prediction by a fit that has not seen the person.
+    assays : (n,) assays that the prediction rested on (`models.assays`), "" for none.
     """
 
     model: str
@@ -68,6 +70,9 @@ class Scores:
     p: np.ndarray
     fold: np.ndarray
     status: np.ndarray
+    assays: np.ndarray
+    fold_names: tuple[str, ...]
+    repeats: tuple[int, ...]
 
     @property
     def label(self) -> str:
@@ -88,7 +93,8 @@ class Panel:
     ----------
     scheme, endpoint : as in the predictions.
     cohorts : names, sorted.
-    cohort : (n,) index into `cohorts`; patients are sorted by id.
+    patient : (n,) ids, sorted.
+    cohort : (n,) index into `cohorts`.
     y : (n,) outcomes.
     person : (n,) person ids.
     counts : (n, B) how often each patient is drawn (`metrics.person_weights`), stratified by cohort.
@@ -98,6 +104,7 @@ class Panel:
     scheme: str
     endpoint: str
     cohorts: tuple[str, ...]
+    patient: np.ndarray
     cohort: np.ndarray
     y: np.ndarray
     person: np.ndarray
@@ -140,6 +147,7 @@ def _panel(frame: pd.DataFrame, scheme: str, n_resamples: int, seed: int) -> Pan
         scheme=scheme,
         endpoint=str(frame["endpoint"].iloc[0]),
         cohorts=tuple(str(name) for name in names),
+        patient=patients["patient_id"].to_numpy(dtype=str),
         cohort=np.asarray(cohort),
         y=patients["y_true"].to_numpy(dtype=np.int64),
         person=person,
@@ -154,7 +162,9 @@ def _scores(part: pd.DataFrame, model: str, recalibration: str, index: pd.Index)
     p = np.full((len(repeats), len(index)), np.nan)
     p[repeat, row] = part["p_response"].to_numpy(dtype=float)
     fold = np.full(p.shape, -1)
-    fold[repeat, row] = pd.factorize(part["fold"], sort=True)[0]
+    fold[repeat, row], names = pd.factorize(part["fold"], sort=True)
+    assays = np.full(len(index), "", dtype=object)
+    assays[row] = part["assays"].to_numpy(dtype=str)
     n_rows = np.bincount(row, minlength=len(index))
     abstained = np.bincount(row, weights=part["abstained"].to_numpy(dtype=float), minlength=len(index)) > 0
     trained = np.bincount(row, weights=part["in_training"].to_numpy(dtype=float), minlength=len(index)) > 0
@@ -162,7 +172,8 @@ def _scores(part: pd.DataFrame, model: str, recalibration: str, index: pd.Index)
     status[abstained] = ABSTAINED
     status[trained] = IN_TRAINING
     p[:, status != FAIR] = np.nan
-    return Scores(model, recalibration, p, fold, status)
+    fold_names, numbers = tuple(str(name) for name in names), tuple(int(r) for r in repeats)
+    return Scores(model, recalibration, p, fold, status, assays, fold_names, numbers)
 
 
 def _checked(predictions: pd.DataFrame) -> pd.DataFrame:

@@ -25,7 +25,8 @@ from immunocast.cohort.checks.findings import (
     raise_on_errors,
     to_checks_table,
 )
-from immunocast.cohort.checks.others import check_performance, check_problems
+from immunocast.cohort.checks.flags import known_for_events_only
+from immunocast.cohort.checks.others import check_controls, check_performance, check_problems
 from immunocast.cohort.checks.registry import CHECKS, Check, Severity
 from immunocast.cohort.checks.repair import set_missing
 from immunocast.cohort.checks.units import given_as_fraction
@@ -41,12 +42,14 @@ __all__ = [
     "Severity",
     "apply_waivers",
     "check_cohort",
+    "check_controls",
     "check_duplicates",
     "check_performance",
     "check_problems",
     "finding",
     "given_as_fraction",
     "imputed_in",
+    "known_for_events_only",
     "raise_on_errors",
     "set_missing",
     "to_checks_table",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from scipy.stats import binom, norm
@@ -214,26 +214,51 @@ def _events_only(part: Part, time: str, flag: str, code: str) -> dict[str, Any] 
     if time not in part.frame or flag not in part.frame:
         return None
     times, event = part.number(time), part.number(flag)
+    kind = known_for_events_only(times, event)
+    if kind is None:
+        return None
+    who, rest = ("the deceased", "those alive") if flag == "os_event" else ("the progressed", "those censored")
+    timed = ~np.isnan(times)
+    complete = timed & ~np.isnan(event)
+    missing = int((~timed).sum())
+    if kind == "all":
+        words = (
+            f"{label(time)} is known for {int(complete.sum())} patients, of whom {event[complete].mean():.0%} have the "
+            f"event, and missing for {missing}: it is given for {who} only."
+        )
+        return part.found(code, words, time, n=missing)
+    free, had = event == 0, event == 1
+    gone_free, gone_had = int((free & ~timed).sum()), int((had & ~timed).sum())
+    words = (
+        f"{label(time)} is missing for {gone_free} of {int(free.sum())} patients without the event ({rest}) and "
+        f"for {gone_had} of {int(had.sum())} with it."
+    )
+    return part.found(code if kind == "half" else "IC-SURV-005", words, time, n=gone_free)
+
+
+def known_for_events_only(times: np.ndarray, event: np.ndarray) -> Literal["all", "half", "some"] | None:
+    """Whether times are missing where there is no event.
+
+    Parameters
+    ----------
+    times, event : (n,) of one cohort, NaN where unknown.
+
+    Returns
+    -------
+    "all" where times are known for patients with the event only, "half" where they are missing for half of those
+    without it or more, "some" where for part of them; None where they are not, or too few patients tell.
+    """
     timed = ~np.isnan(times)
     complete = timed & ~np.isnan(event)
     n, missing = int(complete.sum()), int((~timed).sum())
-    who, rest = ("the deceased", "those alive") if flag == "os_event" else ("the progressed", "those censored")
     if n >= 20 and event[complete].mean() >= 0.98 and missing >= max(3, 0.05 * len(times)):
-        words = (
-            f"{label(time)} is known for {n} patients, of whom {event[complete].mean():.0%} have the event, and "
-            f"missing for {missing}: it is given for {who} only."
-        )
-        return part.found(code, words, time, n=missing)
+        return "all"
     free, had = event == 0, event == 1
     gone_free, gone_had = int((free & ~timed).sum()), int((had & ~timed).sum())
     if min(free.sum(), had.sum()) < MIN_CLASS or gone_free < 3:
         return None
     z = difference_z(gone_free, int(free.sum()), gone_had, int(had.sum()))
     half = gone_free >= free.sum() / 2
-    if z >= (5 if half else 4):
-        words = (
-            f"{label(time)} is missing for {gone_free} of {int(free.sum())} patients without the event ({rest}) and "
-            f"for {gone_had} of {int(had.sum())} with it."
-        )
-        return part.found(code if half else "IC-SURV-005", words, time, n=gone_free)
-    return None
+    if z < (5 if half else 4):
+        return None
+    return "half" if half else "some"

@@ -12,6 +12,9 @@ from immunocast.cohort.checks.registry import CHECKS, Check, register
 from immunocast.cohort.checks.stats import MIN_CLASS
 from immunocast.errors import Problem
 
+#: A model whose AUROC more than this share of permuted runs reach shows no signal.
+MAX_PERMUTED = 0.05
+
 register(
     [
         Check(
@@ -213,6 +216,21 @@ register(
             "As for IC-PERF-001.",
             "AUROC of .80 or more, real cohorts only.",
         ),
+        Check(
+            "IC-PERF-003", "error", "the procedure finds signal where there is none",
+            "Fitted to permuted labels, a model still ranks patients whom it has not seen better than chance.",
+            "Labels of test patients reach the fit: every performance number of the run is too good.",
+            "Look for whatever is fitted outside of the folds: scaling, selection or tuning on all patients, the same "
+            "person on both sides, a feature made from outcomes.",
+            "Mean AUROC over permutations above .5, one-sided t-test with p under .0001 (docs/controls.md).",
+        ),
+        Check(
+            "IC-PERF-004", "warning", "a model ranks patients no better than after permuting their labels",
+            "The AUROC of the run lies within what permuted labels give.",
+            "The run shows no signal beyond chance; feature importances and risk groups of this model mean nothing.",
+            "Do not interpret the model; look at the size of the cohorts and at the other models.",
+            "More than 5 % of the permuted runs (with few runs: more than one) reach the AUROC of the run.",
+        ),
     ]
 )  # fmt: skip
 
@@ -265,4 +283,25 @@ def check_performance(metrics: pd.DataFrame, provenance_synthetic: bool) -> list
                 n=row["n"],
             )
         )
+    return found
+
+
+def check_controls(controls: pd.DataFrame) -> list[dict[str, Any]]:
+    """Findings on the control with permuted labels."""
+    found = []
+    rows = controls[controls["control"] == "permuted_labels"].dropna(subset=["estimate"])
+    for row in rows.to_dict("records"):
+        name, n, times = row["model"], row["n"], row["n_repeats"]
+        if row["verdict"] == "suspicious":
+            words = (
+                f"{name} reaches a mean AUROC of {row['estimate']:.3f} over {times} permutations of the labels, where "
+                ".5 is all that an honest procedure can find: labels of test patients reach the fit."
+            )
+            found.append(finding("IC-PERF-003", "error", words, n=n))
+        elif row["p"] > max(MAX_PERMUTED, 1.5 / (times + 1)):  # where no draw is as good, p is 1 / (times + 1)
+            words = (
+                f"The AUROC of {name}, {row['observed']:.2f}, is reached by {100 * row['p']:.0f} % of {times} runs on "
+                "permuted labels: the run shows no signal beyond chance."
+            )
+            found.append(finding("IC-PERF-004", "warning", words, n=n))
     return found

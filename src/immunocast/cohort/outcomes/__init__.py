@@ -8,11 +8,13 @@ from immunocast.cohort.outcomes.endpoint import Endpoint, Words
 from immunocast.cohort.outcomes.flow import flow_table, participant_flow
 from immunocast.cohort.outcomes.follow_up import median_follow_up
 from immunocast.cohort.outcomes.labels import Labels
+from immunocast.cohort.outcomes.time_to_event import Survival, survival_of
 
 __all__ = [
     "ENDPOINTS",
     "Endpoint",
     "Labels",
+    "Survival",
     "Words",
     "flow_table",
     "make_endpoint",
@@ -20,5 +22,6 @@ __all__ = [
     "median_follow_up",
     "participant_flow",
     "require_labels",
+    "survival_of",
     "words_of",
 ]
