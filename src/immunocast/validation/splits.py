@@ -12,9 +12,9 @@ from urllib.parse import quote
 
 import numpy as np
 import pandas as pd
-from sklearn.model_selection import StratifiedGroupKFold
 
 from immunocast.errors import ConfigError
+from immunocast.validation.grouped_folds import grouped_folds
 
 
 @dataclass(frozen=True)
@@ -205,10 +205,9 @@ class RepeatedStratifiedKFold:
         codes = self._strata(cohort["cohort_id"].to_numpy(dtype=str), np.asarray(y))[order]
         person = cohort["person_id"].to_numpy(dtype=str)[order]
         for repeat in range(self.n_repeats):
-            folds = StratifiedGroupKFold(self.n_splits, shuffle=True, random_state=self.seed + repeat)
-            for k, (train, test) in enumerate(folds.split(np.zeros(len(y)), codes, person)):
+            for k, test in enumerate(grouped_folds(codes, person, self.n_splits, self.seed + repeat)):
                 if len(test):
-                    yield Split(repeat, str(k), np.sort(order[train]), np.sort(order[test]))
+                    yield Split(repeat, str(k), np.sort(np.delete(order, test)), np.sort(order[test]))
 
     def _strata(self, cohort: np.ndarray, y: np.ndarray) -> np.ndarray:
         """(n,) codes of cohort and outcome."""
