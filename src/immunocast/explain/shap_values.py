@@ -9,6 +9,9 @@ linear    coefficient x (value - training mean): interventional, features taken 
 xgboost   XGBoost's own contributions: path-dependent TreeSHAP (Lundberg 2020)        log-odds
 tree      shap.TreeExplainer: path-dependent TreeSHAP of a forest's class-1           probability
           probability, or of the margin of scikit-learn's boosters                    or log-odds
+update    a revised published formula: each term less its mean; what was added to     log-odds
+          it as linear or xgboost
+blend     weighted sum of the parts' values: Shapley values are linear in the model   log-odds
 ========  ==========================================================================  ===========
 
 One-hot columns, spline terms and indicators of missing values are summed back to the feature that they come from.
@@ -27,7 +30,9 @@ import pandas as pd
 from scipy.special import expit, logit
 
 from immunocast.errors import ConfigError
+from immunocast.models.blend import EXPLAINED, Blend
 from immunocast.models.learner import Learner
+from immunocast.models.update import PublishedUpdate
 
 #: Largest difference allowed between the model's output and base value plus contributions.
 ADDITIVITY_TOLERANCE = 1e-4
@@ -53,8 +58,8 @@ class Explanation:
     p: np.ndarray
 
 
-def explain_learner(model: Learner, X: pd.DataFrame) -> Explanation:
-    """Explain the predictions of a fitted learner.
+def explain_learner(model: Any, X: pd.DataFrame) -> Explanation:
+    """Explain the predictions of a fitted model that has an explainer.
 
     Parameters
     ----------
@@ -68,6 +73,8 @@ def explain_learner(model: Learner, X: pd.DataFrame) -> Explanation:
     ArithmeticError
         Where contributions do not add up to the output.
     """
+    if isinstance(model, PublishedUpdate | Blend):
+        return _composed(model, X)
     kind = model.spec.explainer
     if kind not in EXPLAINERS:
         raise ConfigError(f"The model's explainer is {kind!r}; known: {', '.join(EXPLAINERS)}.")
@@ -89,6 +96,46 @@ def explain_learner(model: Learner, X: pd.DataFrame) -> Explanation:
     by_source = pd.DataFrame(contributions.T, columns=X.index).groupby(model.sources_).sum().T
     values = by_source.reindex(columns=list(model.features), fill_value=0.0)
     return Explanation(values.set_axis(X.index), float(base), output, model.spec.output_scale, p)
+
+
+def _composed(model: PublishedUpdate | Blend, X: pd.DataFrame) -> Explanation:
+    """Values of a model made of others, a column an input."""
+    inputs = list(model.spec.inputs)
+    values, base = (_blend if isinstance(model, Blend) else _update)(model, X)  # type: ignore[operator]
+    output = model.decision_function(X)
+    gap = float(np.max(np.abs(base + values.sum(axis=1).to_numpy() - output), initial=0.0))
+    if not gap <= ADDITIVITY_TOLERANCE:
+        raise ArithmeticError(
+            f"SHAP values of a {type(model).__name__} miss its output by {gap:.2g}; the largest gap allowed is "
+            f"{ADDITIVITY_TOLERANCE:g}."
+        )
+    values = values.reindex(columns=inputs, fill_value=0.0)
+    return Explanation(values, base, output, "log-odds", model.predict_proba(X)[:, 1].astype(float))
+
+
+def _update(model: PublishedUpdate, X: pd.DataFrame) -> tuple[pd.DataFrame, float]:
+    published, Z = model.published_part(X), model.design_matrix(X)
+    if model.estimator_ is None:
+        coef = np.array([model.coef_[c] for c in Z.columns])
+        background = np.array([model.background_[c] for c in Z.columns])
+        added, base = (Z.to_numpy() - background) * coef, float(background @ coef)
+    else:
+        added, base = _tree_contributions(model.estimator_, Z)
+    # published terms are centred on their training means: they add nothing to the base
+    columns = [*published.columns, *model.preprocessor_.source_]
+    table = pd.DataFrame(np.column_stack([published, added]).T, columns=X.index)
+    return table.groupby(columns).sum().T, model.intercept_ + base
+
+
+def _blend(model: Blend, X: pd.DataFrame) -> tuple[pd.DataFrame, float]:
+    total, base = pd.DataFrame(index=X.index), 0.0
+    for name, part in model.parts_.items():
+        if part.spec.explainer not in EXPLAINED:
+            raise ConfigError(f"The part {name} of a blend is not explained on log-odds: set explainer to none.")
+        found = explain_learner(part, X)
+        total = total.add(model.weights_[name] * found.values, fill_value=0.0)
+        base += model.weights_[name] * found.base_value
+    return total, base
 
 
 def _margin(model: Learner, Z: pd.DataFrame, p: np.ndarray) -> np.ndarray:
@@ -125,13 +172,17 @@ def _linear(model: Learner, Z: pd.DataFrame) -> tuple[np.ndarray, float]:
 
 
 def _xgboost(model: Learner, Z: pd.DataFrame) -> tuple[np.ndarray, float]:
-    import xgboost as xgb
-
     if not hasattr(model.estimator_, "get_booster"):
         raise _misfit(model, "it is no XGBoost model")
-    booster = model.estimator_.get_booster()
+    return _tree_contributions(model.estimator_, Z)
+
+
+def _tree_contributions(estimator: Any, Z: pd.DataFrame) -> tuple[np.ndarray, float]:
+    import xgboost as xgb
+
+    booster = estimator.get_booster()
     # XGBoost predicts up to the best iteration where it stopped early: later trees are no part of the prediction
-    best = getattr(model.estimator_, "best_iteration", None)
+    best = getattr(estimator, "best_iteration", None)
     rounds = (0, best + 1) if best is not None else (0, 0)
     out = booster.predict(xgb.DMatrix(Z, nthread=1), pred_contribs=True, iteration_range=rounds)
     return out[:, :-1].astype(float), float(out[0, -1]) if len(out) else 0.0

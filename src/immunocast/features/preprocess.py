@@ -15,6 +15,8 @@ from immunocast.cohort.vocabulary import VOCABULARY
 from immunocast.errors import ConfigError, DataError, Problem
 from immunocast.features.encode import BY_COHORT, NUMERIC_KINDS, TRANSFORMS, Encoded, cohorts_of, encode
 
+#: Column that comes with the cohort's id, for models that make folds inside the training fold: persons stay together.
+PERSON = "person_id"
 #: Level of the column that tells where a feature is missing, e.g. "nlr=missing"; no category is called so.
 MISSING = "missing"
 #: A cohort with fewer training values of a feature takes the parameters of all cohorts together.
@@ -30,7 +32,8 @@ def model_frame(cohort: pd.DataFrame, inputs: Sequence[str], *, by_cohort: bool 
     cohort : cohort table.
     inputs : feature columns of the vocabulary; a column that the table lacks becomes all-missing.
     by_cohort : add the cohort's id as a last column, for a model that standardises a feature by cohort
-        (`ModelSpec.by_cohort`). The estimator does not see it.
+        (`ModelSpec.by_cohort`) or makes folds of its own, and the person's where the table has it. Estimators see
+        neither.
 
     Returns
     -------
@@ -65,6 +68,8 @@ def model_frame(cohort: pd.DataFrame, inputs: Sequence[str], *, by_cohort: bool 
             )
     if by_cohort:
         columns[BY_COHORT] = cohort[BY_COHORT].astype("str")
+        if PERSON in cohort:
+            columns[PERSON] = cohort[PERSON].astype("str")
     return pd.DataFrame(columns, index=cohort.index)
 
 

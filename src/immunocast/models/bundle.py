@@ -3,6 +3,7 @@
     bundle.json      class, parameters, ModelSpec, fitted state, versions; estimators that are a few numbers
     estimator.ubj    an XGBoost estimator (universal binary JSON)
     estimator.skops  any other scikit-learn estimator, loaded against the allow-list below
+    parts/           bundles of the models that it is made of (`models.composed`)
 
 Scoring, evaluation, explanation and serving all go through the one bundle.
 """
@@ -23,6 +24,7 @@ from immunocast import __version__
 from immunocast.errors import ConfigError, NotFoundError
 from immunocast.features.expand import Expansion
 from immunocast.features.preprocess import Preprocessor
+from immunocast.models.composed import COMPOSED, folder_of, parts_of, rebuild, state
 from immunocast.models.cox import CoxResponse
 from immunocast.models.cutoff import MarkerCutoff
 from immunocast.models.learner import Learner
@@ -89,7 +91,7 @@ def save_bundle(model: Any, folder: Path) -> Path:
 
     Parameters
     ----------
-    model : a fitted `Learner`, published formula or cut-off.
+    model : a fitted `Learner`, published formula, cut-off, or one composed of such.
     folder : created; must not hold another bundle.
 
     Raises
@@ -102,7 +104,8 @@ def save_bundle(model: Any, folder: Path) -> Path:
     if (folder / "bundle.json").exists():
         raise FileExistsError(f"{folder} holds a bundle already.")
     name = type(model).__name__
-    if not isinstance(model, Learner) and PLAIN_MODELS.get(name) is not type(model):
+    known: dict[str, Any] = {Learner.__name__: Learner, **PLAIN_MODELS, **COMPOSED}
+    if not isinstance(model, Learner) and known.get(name) is not type(model):
         raise ConfigError(f"A model of class {name} cannot be stored. Wrap it as immunocast.models.learner.Learner.")
     folder.mkdir(parents=True, exist_ok=True)
     content: dict[str, Any] = {"format": FORMAT, "class": name, "spec": model.spec.to_dict()}
@@ -110,6 +113,12 @@ def save_bundle(model: Any, folder: Path) -> Path:
     if name in PLAIN_MODELS:
         content["params"] = model.get_params()
         content["fitted"] = {k: getattr(model, k) for k in PLAIN_FITTED.get(name, ())}
+    elif name in COMPOSED:
+        content |= state(model)
+        for part_name, part in parts_of(model).items():
+            save_bundle(part, folder_of(folder, part_name))
+        if getattr(model, "estimator_", None) is not None:
+            content["estimator"] = _save_estimator(model.estimator_, folder)
     else:
         content["params"] = {p: getattr(model, p) for p in _PARAMS} | {"features": dict(model.features)}
         content["params"]["required"] = list(model.required)
@@ -204,6 +213,9 @@ def _build(content: dict[str, Any], folder: Path) -> Any:
             raise ValueError(f"fitted values of a {name} are {sorted(content['fitted'])}")
         for key, value in content["fitted"].items():
             setattr(model, key, float(value))
+    elif name in COMPOSED:
+        trees = _load_estimator(folder, content["estimator"]) if "estimator" in content else None
+        model = rebuild(content, lambda part: load_bundle(folder_of(folder, part)), trees)
     elif name == Learner.__name__:
         estimator = _load_estimator(folder, content["estimator"])
         params = {**_LATER_PARAMS, **content["params"]}

@@ -39,33 +39,48 @@ TYPE_TERMS = {
 SOURCE = "Chang et al., Nature Cancer 2024 (published formula)"
 
 
+PAN_CONSTANT, NSCLC_CONSTANT = -2.0886, -1.5593
+
+
+def pan_cancer_terms(X: pd.DataFrame, nlr: np.ndarray, albumin: np.ndarray) -> pd.DataFrame:
+    """Terms of the pan-cancer formula by the feature that each comes from; NaN where an input is missing."""
+    kinds = X["tumor_type"].to_numpy(dtype=object)
+    terms = {
+        "tmb_mut_mb": 0.0371 * np.minimum(_number(X, "tmb_mut_mb"), 50),
+        "prior_systemic_therapy": -0.8775 * _number(X, "prior_systemic_therapy"),
+        "albumin_g_dl": 0.5382 * albumin,
+        "nlr": -0.033 * np.minimum(nlr, 25),
+        "age_years": 0.0049 * np.minimum(_number(X, "age_years"), 85),
+        "tumor_type": np.array([np.nan if pd.isna(t) else TYPE_TERMS.get(t, 0.0) for t in kinds], dtype=float),
+    }
+    return pd.DataFrame(terms, index=X.index)
+
+
+def nsclc_terms(X: pd.DataFrame, nlr: np.ndarray, albumin: np.ndarray) -> pd.DataFrame:
+    """Terms of the NSCLC formula by feature; all NaN outside NSCLC, one NaN where its input is missing."""
+    terms = {
+        "tmb_mut_mb": 0.0353 * np.minimum(_number(X, "tmb_mut_mb"), 50),
+        "pdl1_tps": 0.0111 * _number(X, "pdl1_tps"),
+        "prior_systemic_therapy": -0.375 * _number(X, "prior_systemic_therapy"),
+        "albumin_g_dl": 0.2924 * albumin,
+        "nlr": -0.0103 * np.minimum(nlr, 25),
+    }
+    is_nsclc = (X["tumor_type"] == "NSCLC").fillna(False).to_numpy(dtype=bool)
+    return pd.DataFrame({name: np.where(is_nsclc, term, np.nan) for name, term in terms.items()}, index=X.index)
+
+
 def pan_cancer_score(X: pd.DataFrame, nlr: np.ndarray, albumin: np.ndarray) -> np.ndarray:
     """S of the pan-cancer formula, (n,) log-odds; NaN where an input is missing."""
-    kinds = X["tumor_type"].to_numpy(dtype=object)
-    terms = np.array([np.nan if pd.isna(t) else TYPE_TERMS.get(t, 0.0) for t in kinds], dtype=float)
-    return (
-        0.0371 * np.minimum(_number(X, "tmb_mut_mb"), 50)
-        - 0.8775 * _number(X, "prior_systemic_therapy")
-        + 0.5382 * albumin
-        - 0.033 * np.minimum(nlr, 25)
-        + 0.0049 * np.minimum(_number(X, "age_years"), 85)
-        + terms
-        - 2.0886
-    )
+    return _sum(pan_cancer_terms(X, nlr, albumin)) + PAN_CONSTANT
 
 
 def nsclc_score(X: pd.DataFrame, nlr: np.ndarray, albumin: np.ndarray) -> np.ndarray:
     """S of the NSCLC formula with PD-L1, (n,) log-odds; NaN outside NSCLC or where an input is missing."""
-    score = (
-        0.0353 * np.minimum(_number(X, "tmb_mut_mb"), 50)
-        + 0.0111 * _number(X, "pdl1_tps")
-        - 0.375 * _number(X, "prior_systemic_therapy")
-        + 0.2924 * albumin
-        - 0.0103 * np.minimum(nlr, 25)
-        - 1.5593
-    )
-    is_nsclc = (X["tumor_type"] == "NSCLC").fillna(False).to_numpy(dtype=bool)
-    return np.where(is_nsclc, score, np.nan)
+    return _sum(nsclc_terms(X, nlr, albumin)) + NSCLC_CONSTANT
+
+
+def _sum(terms: pd.DataFrame) -> np.ndarray:
+    return terms.to_numpy().sum(axis=1)
 
 
 def _number(X: pd.DataFrame, name: str) -> np.ndarray:
@@ -123,6 +138,13 @@ class _Loris(ClassifierMixin, BaseEstimator):
     def _score(self, X: pd.DataFrame) -> np.ndarray:
         raise NotImplementedError
 
+    def terms(self, X: pd.DataFrame) -> pd.DataFrame:
+        """(n, features) what each feature adds to S, up to a constant; NaN where the feature is missing.
+
+        `PublishedUpdate` revises a formula term by term. The authors' rule for missing blood values is applied.
+        """
+        raise NotImplementedError
+
     def predict_proba(self, X: pd.DataFrame) -> np.ndarray:
         """(n, 2) probabilities as published, or turned round; NaN where the model abstains."""
         p = expit(-self._score(X) if self.reverse else self._score(X))
@@ -143,6 +165,10 @@ class LorisPanCancer(_Loris):
     def _score(self, X: pd.DataFrame) -> np.ndarray:
         return pan_cancer_score(X, *self._blood(X))
 
+    def terms(self, X: pd.DataFrame) -> pd.DataFrame:
+        """See `_Loris.terms`."""
+        return pan_cancer_terms(X, *self._blood(X))
+
 
 class LorisNSCLC(_Loris):
     """The NSCLC formula with PD-L1; abstains outside NSCLC and without a TPS."""
@@ -153,6 +179,10 @@ class LorisNSCLC(_Loris):
 
     def _score(self, X: pd.DataFrame) -> np.ndarray:
         return nsclc_score(X, *self._blood(X))
+
+    def terms(self, X: pd.DataFrame) -> pd.DataFrame:
+        """See `_Loris.terms`; all NaN outside NSCLC."""
+        return nsclc_terms(X, *self._blood(X))
 
 
 class LorisRouted(_Loris):
@@ -169,3 +199,15 @@ class LorisRouted(_Loris):
         score = np.where(np.isnan(lung), pan_cancer_score(X, *blood), lung)
         # the lung formula does without age, but a required input is required on either way
         return np.where(np.isnan(_number(X, "age_years")), np.nan, score)
+
+    def terms(self, X: pd.DataFrame) -> pd.DataFrame:
+        """See `_Loris.terms`; the PD-L1 term of a routed patient holds the difference of the two constants."""
+        blood = self._blood(X)
+        lung, pan = nsclc_terms(X, *blood), pan_cancer_terms(X, *blood)
+        routed = lung["pdl1_tps"].notna().to_numpy()
+        lung["pdl1_tps"] += NSCLC_CONSTANT - PAN_CONSTANT
+        columns = {
+            name: np.where(routed, lung.get(name, pd.Series(0.0, X.index)), pan.get(name, pd.Series(0.0, X.index)))
+            for name in (*pan.columns, "pdl1_tps")
+        }
+        return pd.DataFrame(columns, index=X.index)

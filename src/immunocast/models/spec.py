@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, Protocol, runtime_checkable
 
-Explainer = Literal["linear", "xgboost", "tree", "none"]
+Explainer = Literal["linear", "xgboost", "tree", "update", "blend", "none"]
 OutputScale = Literal["log-odds", "probability"]
 Target = Literal["label", "os", "pfs"]
 TARGETS: tuple[Target, ...] = ("label", "os", "pfs")

@@ -204,6 +204,8 @@ COMPARISONS = _table(
         "scheme": (_TEXT, False, "validation scheme"),
         "endpoint": (_TEXT, False, "endpoint"),
         "cohort_id": (_TEXT, False, "a cohort, or 'combined'"),
+        "subgroup": (_TEXT, False, "'discordance' inside a discordance stratum, 'all' for everybody"),
+        "level": (_TEXT, False, "the stratum, 'all' for everybody"),
         "threshold_or_horizon": (_FLOAT, True, "probability threshold, or limit in months of c_uno; null elsewhere"),
         "n_common": (_INT, False, "patients with a fair prediction from both"),
         "n_events": (_INT, False, "patients with the event among them"),
