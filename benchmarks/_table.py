@@ -88,7 +88,8 @@ def section_markdown(section: Section) -> str:
 
 def machine() -> str:
     """Processor, system and Python, and settings that change speed."""
-    text = f"{processor()}, {os.cpu_count()} cores, one thread used; {platform.system()}, Python {platform.python_version()}"
+    python = f"{platform.system()}, Python {platform.python_version()}"
+    text = f"{processor()}, {os.cpu_count()} cores, one thread used; {python}"
     for name in ("OPENBLAS_CORETYPE", "NPY_DISABLE_CPU_FEATURES"):
         if os.environ.get(name):
             text += f"; {name}={os.environ[name]} is set and may change NumPy's speed"

@@ -13,6 +13,8 @@ import statistics
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
+from functools import partial
 
 import numpy as np
 from _table import Row, Section, timed
@@ -78,6 +80,8 @@ SETS = {
     "all seven metrics": tuple(PEERS),
 }
 
+WAYS = ("NumPy", "compiled")
+
 
 def ours(y: np.ndarray, p: np.ndarray, names: tuple[str, ...]) -> dict[str, np.ndarray]:
     """Values (B,) by metric, the drawing of the resamples included."""
@@ -99,49 +103,70 @@ def loop(y: np.ndarray, p: np.ndarray, counts: np.ndarray, name: str) -> np.ndar
     return np.array([PEERS[name](y[rows], p[rows]) for rows in drawn])
 
 
+class Case:
+    """One number of patients: the data, and the seconds of every round."""
+
+    def __init__(self, n: int, peer_resamples: int):
+        rng = np.random.default_rng(0)
+        self.n, self.k = n, peer_resamples
+        self.p = np.round(rng.beta(2, 4, n), 3)  # with ties, as predictions have
+        self.y = (rng.random(n) < self.p).astype(int)
+        self.counts = person_weights(np.arange(n), n_resamples=peer_resamples)
+        self.ours_s: dict[tuple[str, str], list[float]] = {}
+        self.loop_s: dict[str, list[float]] = {name: [] for name in PEERS}
+        self.half_s: list[float] = []
+        self.worst: dict[tuple[str, str], float] = {}
+
+    def turn(self, keep: bool) -> None:
+        """One round: the loop, the loop on half as many resamples, and ours in both ways."""
+        slow = {}
+        for name in PEERS:
+            slow[name], seconds = timed(partial(loop, self.y, self.p, self.counts, name))
+            if keep:
+                self.loop_s[name].append(seconds)
+        if keep:
+            few = self.counts[:, : self.k // 2]
+            self.half_s.append(sum(timed(partial(loop, self.y, self.p, few, name))[1] for name in PEERS))
+        for way in WAYS:
+            compiled.COMPILED_FROM = 0 if way == "compiled" else self.n * RESAMPLES + 1
+            for what, names in SETS.items():
+                fast, seconds = timed(partial(ours, self.y, self.p, names))
+                if keep:
+                    self.ours_s.setdefault((what, way), []).append(seconds)
+                self.worst[what, way] = max(_difference(fast[m][: self.k], slow[m], m) for m in names)
+
+    def rows(self) -> Iterator[Row]:
+        """A row a set of metrics and way; the loop's time scaled to all resamples."""
+        for what, names in SETS.items():
+            times = zip(*(self.loop_s[name] for name in names), strict=True)
+            peer = [sum(one) * RESAMPLES / self.k for one in times]
+            for way in WAYS:
+                label = f"{what}; n = {self.n:,}, B = {RESAMPLES:,}"
+                target = 80 if self.n == 500 else 20 if way == "NumPy" else 200
+                yield Row(label, way, "loop", self.ours_s[what, way], peer, self.worst[what, way], target)
+
+    def linearity(self) -> str:
+        """How the loop's time grows with the number of resamples."""
+        whole = statistics.median(sum(times) for times in zip(*self.loop_s.values(), strict=True))
+        return (
+            f"n = {self.n:,}: the loop was timed on {self.k} resamples and scaled to {RESAMPLES:,}; on {self.k // 2} "
+            f"it took {statistics.median(self.half_s) / whole:.2f} of the time on {self.k}."
+        )
+
+
 def section(rounds: int) -> Section:
     """The rows of both sizes, both sets of metrics, both ways."""
-    rows, notes = [], []
+    rows: list[Row] = []
+    notes: list[str] = []
     default = compiled.COMPILED_FROM
     with threadpool_limits(1):
         for n, k in PEER_RESAMPLES.items():
-            rng = np.random.default_rng(0)
-            p = np.round(rng.beta(2, 4, n), 3)
-            y = (rng.random(n) < p).astype(int)
-            counts = person_weights(np.arange(n), n_resamples=k)
-            taken: dict[tuple[str, str], list[float]] = {}
-            peer: dict[str, list[float]] = {name: [] for name in PEERS}
-            half: list[float] = []
-            worst: dict[tuple[str, str], float] = {}
+            case = Case(n, k)
             for turn in range(rounds + 1):  # the first warms both up and is not kept
-                slow = {}
-                for name in PEERS:
-                    slow[name], seconds = timed(lambda name=name: loop(y, p, counts, name))
-                    if turn:
-                        peer[name].append(seconds * RESAMPLES / k)
-                if turn:
-                    half.append(
-                        sum(timed(lambda name=name: loop(y, p, counts[:, : k // 2], name))[1] for name in PEERS)
-                    )
-                for way in ("NumPy", "compiled"):
-                    compiled.COMPILED_FROM = 0 if way == "compiled" else n * RESAMPLES + 1
-                    for what, names in SETS.items():
-                        fast, seconds = timed(lambda names=names: ours(y, p, names))
-                        if turn:
-                            taken.setdefault((what, way), []).append(seconds)
-                        worst[what, way] = max(_difference(fast[m][:k], slow[m], m) for m in names)
-                compiled.COMPILED_FROM = default
-            for what, names in SETS.items():
-                of_peer = [sum(times) for times in zip(*(peer[name] for name in names), strict=True)]
-                for way in ("NumPy", "compiled"):
-                    target = 80 if n == 500 else 20 if way == "NumPy" else 200
-                    label = f"{what}; n = {n:,}, B = {RESAMPLES:,}"
-                    rows.append(Row(label, way, "loop", taken[what, way], of_peer, worst[what, way], target))
-            whole = statistics.median(sum(t) for t in zip(*peer.values(), strict=True)) * k / RESAMPLES
-            notes.append(
-                f"n = {n:,}: the loop was timed on {k} resamples and scaled to {RESAMPLES:,}; on {k // 2} it took "
-                f"{statistics.median(half) / whole:.2f} of the time on {k}."
-            )
+                case.turn(keep=turn > 0)
+            rows += case.rows()
+            notes.append(case.linearity())
+    compiled.COMPILED_FROM = default
     cold, warm = first_use()
     notes.append(
         f"The compiled loops cost {cold:.1f} s the first time on a machine, {warm:.1f} s once a process afterwards "

@@ -13,8 +13,11 @@ from immunocast.metrics import (
     delong_difference,
     delong_interval,
     delong_variance,
+    ici,
+    oe_ratio,
     stratified,
 )
+from immunocast.models.recalibration import fit_recalibrator
 
 PLACES = ["all", "north", "south", "west"]
 MODELS = ["p_first", "p_second"]
@@ -76,6 +79,11 @@ def test_calibration_is_that_of_glm_and_val_prob(places, reference, place, model
     assert calibration_slope(y, p) == pytest.approx(expected["val_prob"]["Slope"], abs=1e-5)
     assert brier(y, p) == pytest.approx(expected["val_prob"]["Brier"], abs=1e-12)
     assert auroc(y, p) == pytest.approx(expected["val_prob"]["C (ROC)"], abs=1e-12)
+    assert oe_ratio(y, p) == pytest.approx(expected["o_e"], abs=1e-12)
+    smooth = expected["val_prob"]
+    # another smoother than ours, so roughly only: both must see how far off the first model is
+    assert ici(y, p) == pytest.approx(smooth["Eavg"], abs=0.04)
+    assert 0 < smooth["Eavg"] < smooth["Emax"]
 
 
 def test_the_reference_sees_how_the_predictions_were_made(reference):
@@ -86,3 +94,45 @@ def test_the_reference_sees_how_the_predictions_were_made(reference):
     assert found["p_first"]["o_e"] < 1 < found["p_second"]["o_e"]
     steps = np.array(found["p_first"]["isotonic"]["y"])
     assert np.all(np.diff(steps) >= 0)
+
+
+def test_recalibrators_are_those_of_glm(patients, reference):
+    # slopes have a weak prior (precision .01 around 1): it moves them by about .01 (1 - slope) times their variance
+    for model in MODELS:
+        y, p = patients["y"].to_numpy(), patients[model].to_numpy()
+        expected = reference("calibration")["places"]["all"][model]
+        level = fit_recalibrator("intercept", p, y).parameters["intercept"]
+        assert level == pytest.approx(expected["intercept_with_offset"], abs=1e-8)
+        platt, line = fit_recalibrator("platt", p, y).parameters, expected["platt"]
+        moved = 0.01 * (1 - line["slope"]) * line["slope_se"] ** 2
+        assert platt["slope"] - line["slope"] == pytest.approx(moved, rel=0.05)
+        assert platt["intercept"] == pytest.approx(line["intercept"], abs=5e-4)
+    y, p = patients["y"].to_numpy(), patients["p_first"].to_numpy()
+    beta = fit_recalibrator("beta", p, y).parameters
+    assert beta == pytest.approx(reference("calibration")["places"]["all"]["p_first"]["beta"], abs=5e-3)
+    # where glm turns a part of the map round, ours keeps it rising
+    assert reference("calibration")["places"]["all"]["p_second"]["beta"]["a"] < 0
+    assert fit_recalibrator("beta", patients["p_second"], patients["y"]).parameters["a"] > 0
+
+
+def test_blocks_of_isotonic_recalibration_are_those_of_isoreg(patients, reference):
+    # every patient twice: the steps stay, and there are as many events as the method asks for
+    y, p = np.tile(patients["y"], 2), np.tile(patients["p_first"], 2)
+    found = fit_recalibrator("isotonic", p, y).parameters
+    golden = reference("calibration")["places"]["all"]["p_first"]["isotonic"]
+    steps, last = np.unique(golden["y"], return_index=True)
+    assert len(steps) == len(last) > 5
+    assert found["y"][1:-1] == pytest.approx(steps[1:-1], abs=1e-12)
+    # ours never says never: half a patient of each kind is added at either end
+    assert 0 < found["y"][0] < steps[1]
+    assert steps[-2] < found["y"][-1] < 1
+
+
+def test_isoreg_and_scikit_learn_agree(reference):
+    golden, other = reference("calibration")["places"]["all"]["p_first"]["isotonic"], reference("survival_python")
+    value = dict(zip(golden["x"], golden["y"], strict=True))
+    common = [
+        (value[x], y) for x, y in zip(other["isotonic"]["grid"], other["isotonic"]["value"], strict=True) if x in value
+    ]
+    assert len(common) > 10
+    assert [a for a, _ in common] == pytest.approx([b for _, b in common], abs=1e-9)

@@ -14,17 +14,10 @@ from scipy.stats import norm
 
 from immunocast.metrics._arrays import FloatArray, IntArray, check_pair
 from immunocast.metrics._logistic import calibration_intercept_fit, calibration_slope_fit
-from immunocast.metrics._types import Parts
+from immunocast.metrics._types import PatientSum
 
-
-def oe_ratio_parts(y: IntArray, p: FloatArray) -> Parts:
-    """Batched O:E: observed events and their expected number, for each column of the weights."""
-    events = np.flatnonzero(y == 1)
-
-    def parts(weights: FloatArray) -> tuple[FloatArray, FloatArray]:
-        return weights[events].sum(axis=0), np.einsum("nb,n->b", weights, p)
-
-    return parts
+#: Batched O:E: observed events over their expected number.
+oe_ratio_sum = PatientSum(lambda y, p: p, lambda expected, events, n: (events, expected))
 
 
 def oe_ratio(y_true: Any, p: Any) -> float:

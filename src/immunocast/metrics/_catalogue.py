@@ -13,7 +13,7 @@ from immunocast.errors import ConfigError, NotFoundError
 from immunocast.metrics import _compiled
 from immunocast.metrics._accuracy import brier, brier_sum, scaled_brier, scaled_brier_sum
 from immunocast.metrics._arrays import FloatArray, IntArray, check_pair, check_threshold
-from immunocast.metrics._calibration import calibration_intercept, calibration_slope, oe_ratio, oe_ratio_parts
+from immunocast.metrics._calibration import calibration_intercept, calibration_slope, oe_ratio, oe_ratio_sum
 from immunocast.metrics._discrimination import auprc, auprc_parts, auroc, auroc_parts
 from immunocast.metrics._logistic import calibration_intercept_fit, calibration_slope_fit
 from immunocast.metrics._resampling import Blocks, blocks, percentile_interval, person_weights
@@ -99,7 +99,7 @@ _ALL = (
         fit=calibration_slope_fit,
         compared=False,
     ),
-    Metric("oe_ratio", "Observed / expected events", oe_ratio, "one", parts=oe_ratio_parts, compared=False),
+    Metric("oe_ratio", "Observed / expected events", oe_ratio, "one", total=oe_ratio_sum, compared=False),
     Metric("ici", "Integrated calibration index", ici, "lower", fit=ici_fit, compared=False),
     Metric("net_benefit", "Net benefit", net_benefit, "higher", total=net_benefit_sum, at_threshold=True),
 )
