@@ -15,7 +15,7 @@ from immunocast.cohort.synthetic import SyntheticCohort
 from immunocast.errors import ConfigError
 from immunocast.explain.shap_values import explain_learner
 from immunocast.features.preprocess import model_frame
-from immunocast.models.blend import Blend
+from immunocast.models.blend import Blend, _least_loss
 from immunocast.models.bundle import load_bundle, read_spec, save_bundle
 from immunocast.models.learner import Learner
 from immunocast.models.loris import LorisPanCancer
@@ -104,13 +104,17 @@ def test_equal_parts_share_and_the_blend_is_the_part(by_age):
     np.testing.assert_allclose(model.predict_proba(X), Spy().fit(X, None).predict_proba(X), atol=1e-9)
 
 
-def test_few_patients_leave_weights_nearer_to_equal(by_age):
-    cohort, y = by_age
-    parts = {"better": Spy(), "worse": Spy(noise=1.0)}
-    many, _ = fit(Blend(parts), by_age)
-    some = np.random.default_rng(0).permutation(len(y))[:60]
-    few, _ = fit(Blend(parts), (cohort.iloc[some].reset_index(drop=True), y[some]))
-    assert 0.5 < few.weights_["better"] < many.weights_["better"]
+def test_few_patients_leave_weights_near_to_equal():
+    """Two parts that are equally good: weights from 40 patients would be anything."""
+    rng = np.random.default_rng(1)
+
+    def swing(n):
+        z = rng.normal(size=n)
+        y = (rng.random(n) < 1 / (1 + np.exp(-z))).astype(int)
+        both = z[:, None] + rng.normal(size=(n, 2))
+        return abs(_least_loss(both, y, np.zeros(n, dtype=int))[0] - 0.5)
+
+    assert np.mean([swing(40) for _ in range(30)]) < 0.15
 
 
 def test_choosing_takes_the_one_with_the_least_inner_loss(by_age):
