@@ -15,7 +15,7 @@ from immunocast.cohort.synthetic import SyntheticCohort
 from immunocast.errors import ConfigError
 from immunocast.explain.shap_values import explain_learner
 from immunocast.features.preprocess import model_frame
-from immunocast.models.blend import Blend
+from immunocast.models.blend import Blend, _least_loss
 from immunocast.models.bundle import load_bundle, read_spec, save_bundle
 from immunocast.models.learner import Learner
 from immunocast.models.loris import LorisPanCancer
@@ -94,7 +94,7 @@ def test_the_part_that_knows_gets_the_weight_and_noise_gets_none(by_age):
     assert sum(model.weights_.values()) == pytest.approx(1)
     assert min(model.weights_.values()) >= 0
     assert model.inner_["truth"]["log_loss"] < model.inner_["noise"]["log_loss"]
-    assert model.inner_["blend"]["log_loss"] <= min(model.inner_[n]["log_loss"] for n in ("truth", "noise")) + 1e-9
+    assert model.inner_["blend"]["log_loss"] <= min(model.inner_[n]["log_loss"] for n in ("truth", "noise")) + 1e-3
     assert roc_auc_score(by_age[1], model.predict_proba(X)[:, 1]) > 0.65
 
 
@@ -102,6 +102,19 @@ def test_equal_parts_share_and_the_blend_is_the_part(by_age):
     model, X = fit(Blend({"a": Spy(), "b": Spy()}), by_age)
     assert model.weights_["a"] == pytest.approx(0.5, abs=1e-6)
     np.testing.assert_allclose(model.predict_proba(X), Spy().fit(X, None).predict_proba(X), atol=1e-9)
+
+
+def test_few_patients_leave_weights_near_to_equal():
+    """Two parts that are equally good: weights from 40 patients would be anything."""
+    rng = np.random.default_rng(1)
+
+    def swing(n):
+        z = rng.normal(size=n)
+        y = (rng.random(n) < 1 / (1 + np.exp(-z))).astype(int)
+        both = z[:, None] + rng.normal(size=(n, 2))
+        return abs(_least_loss(both, y, np.zeros(n, dtype=int))[0] - 0.5)
+
+    assert np.mean([swing(40) for _ in range(30)]) < 0.15
 
 
 def test_choosing_takes_the_one_with_the_least_inner_loss(by_age):

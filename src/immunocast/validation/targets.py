@@ -289,3 +289,73 @@ def concordance_rows(common: Common, times: pd.DataFrame, *, harm: Sequence[str]
             }
         )
     return pd.DataFrame(out)
+
+
+def verdict_rows(
+    auroc: pd.DataFrame,
+    benefit: pd.DataFrame,
+    concordance: pd.DataFrame,
+    calibration: pd.DataFrame,
+    *,
+    auroc_margin: float,
+    c_index_gain: float,
+    brier: Mapping[str, float],
+    citl: float,
+) -> pd.DataFrame:
+    """Each target, what was got, and whether it was met: point estimates decide, intervals are told.
+
+    Parameters
+    ----------
+    auroc, benefit, concordance, calibration : tables of `discrimination`, `net_benefit_rows`, `concordance_rows` and
+        `calibration_rows`.
+    auroc_margin : the headline may lie this far below the opponents'.
+    c_index_gain : by how much the survival model is to exceed its opponent in each cohort.
+    brier : cohort -> largest Brier score.
+    citl : largest absolute calibration intercept in each of those cohorts.
+
+    Returns
+    -------
+    Rows target, wanted, got, ci_low, ci_high, met.
+    """
+    out: list[dict[str, Any]] = []
+
+    def tell(target: str, wanted: str, got: float, low: float, high: float, met: bool) -> None:
+        row = {"target": target, "wanted": wanted, "got": got, "ci_low": low, "ci_high": high, "met": bool(met)}
+        out.append(row)
+
+    head = auroc[auroc["cohort_id"] == HEADLINE].iloc[0]
+    tell(
+        "headline AUROC, difference to the opponents",
+        f">= -{auroc_margin:g}",
+        head["difference"],
+        head["ci_low"],
+        head["ci_high"],
+        head["difference"] >= -auroc_margin,
+    )
+    for _, row in concordance.iterrows():
+        tell(
+            f"C-index in {row['cohort_id']}, difference to {row['opponent']}",
+            f">= {c_index_gain:g}",
+            row["difference"],
+            row["ci_low"],
+            row["ci_high"],
+            row["difference"] >= c_index_gain,
+        )
+    by_cohort = calibration.set_index("cohort_id")
+    for cohort, limit in brier.items():
+        row = by_cohort.loc[cohort]
+        got = row["brier"], row["brier_low"], row["brier_high"]
+        tell(f"Brier score in {cohort}", f"<= {limit:g}", *got, met=row["brier"] <= limit)
+        got = row["citl"], row["citl_low"], row["citl_high"]
+        tell(f"calibration in the large in {cohort}", f"within {citl:g}", *got, met=abs(row["citl"]) <= citl)
+    for _, row in benefit.iterrows():
+        if row["rule"] not in ("treat all", "treat none"):
+            tell(
+                f"net benefit at {row['threshold']:g}, difference to {row['rule']}",
+                "> 0",
+                row["difference"],
+                row["ci_low"],
+                row["ci_high"],
+                row["difference"] > 0,
+            )
+    return pd.DataFrame(out)
