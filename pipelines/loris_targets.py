@@ -47,7 +47,7 @@ def measure(cfg: DictConfig) -> dict[str, pd.DataFrame]:
     )
     cohort, y = prepared.cohort, prepared.labels.y
 
-    def predict(scheme: object, names: list[str]) -> CrossPrediction:
+    def predict(scheme: Scheme, names: list[str]) -> CrossPrediction:
         chosen = {name: models[name] for name in names}
         engine = build(cfg.engine, "engine")
         return cross_predict(

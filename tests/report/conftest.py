@@ -206,7 +206,8 @@ def build_run(path: Path, synthetic: bool = True, shap: bool = True, sizes: dict
                 comparisons.append(
                     {
                         "metric": "auroc", "model": model, "reference_model": "loris_routed", "scheme": SCHEME,
-                        "endpoint": ENDPOINT, "cohort_id": cohort_id, "subgroup": "all", "level": "all", "threshold_or_horizon": np.nan,
+                        "endpoint": ENDPOINT, "cohort_id": cohort_id, "subgroup": "all", "level": "all",
+                        "threshold_or_horizon": np.nan,
                         "n_common": 240, "n_events": 70, "n_lost": 44, "estimate_model": 0.7 + shift,
                         "estimate_reference": 0.7, "difference": shift, "ci_low": shift - 0.03,
                         "ci_high": shift + 0.04, "p": 0.31 if model == "ridge" else 0.0001,

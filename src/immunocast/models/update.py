@@ -184,6 +184,7 @@ class PublishedUpdate(ClassifierMixin, BaseEstimator):
         return names, (ids[:, None] == np.array(names)).astype(float)
 
     def _fit_trees(self, Z: pd.DataFrame, y: np.ndarray, margin: np.ndarray) -> None:
+        assert self.estimator_ is not None
         signs = self.estimator_.get_params(deep=False).get("monotone_constraints")
         if isinstance(signs, Mapping):  # features without a column in this fold are left out
             self.estimator_.set_params(monotone_constraints={c: s for c, s in signs.items() if c in Z.columns})

@@ -81,6 +81,8 @@ def render(view: RunView, figures: Sequence[Figure]) -> str:
         differences=evaluation.difference_sheet(view),
         discordance=evaluation.discordance_sheet(view),
         meta=evaluation.meta_sheet(view),
+        meta_others=evaluation.meta_sheet(view, main=False),
+        nulls=evaluation.null_sheet(view),
         recalibration=evaluation.recalibration_sheet(view),
         decisions=evaluation.decision_sheets(view),
         survival=evaluation.survival_sheets(view),

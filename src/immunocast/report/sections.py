@@ -69,6 +69,8 @@ def net_benefit_sheet(view: RunView) -> Sheet:
     thresholds = sorted(float(t) for t in view.manifest.get("thresholds") or [])
     rows, notes = [], Notes(view)
     for model, recalibration, name in view.variants():
+        if recalibration != view.recalibration(model) and model not in (view.headline, view.reference):
+            continue
         found = [view.metric("net_benefit", model, None, recalibration, t) for t in thresholds]
         if any(r is not None for r in found):
             rows.append([Cell(name), *(estimate_cell(r, 3) for r in found)])

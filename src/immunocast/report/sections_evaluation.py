@@ -25,6 +25,13 @@ MEASURES = {
     "cost_per_responder": "Cost per event",
     "net_benefit": "Net benefit",
 }
+_AVAILABLE = {
+    "pdl1_measured": "PD-L1",
+    "tmb_measured": "TMB",
+    "dna_measured": "DNA",
+    "blood_measured": "Blood values",
+    "expression_measured": "Expression",
+}
 OUTCOMES = {"os": "overall survival", "pfs": "progression-free survival"}
 CONTROLS = {
     "permuted_labels": "Permuted labels",
@@ -35,14 +42,21 @@ CONTROLS = {
 }
 
 
-def meta_sheet(view: RunView) -> Sheet:
-    """Estimates summarised over cohorts by random effects, with the interval for a new cohort."""
+def meta_sheet(view: RunView, *, main: bool = True) -> Sheet:
+    """Estimates summarised over cohorts by random effects, with the interval for a new cohort.
+
+    `main` is for the headline and the reference model, in all metrics; else the AUROC of all others.
+    """
     frame = view.table("heterogeneity")
     frame = frame[frame["grouping"] == "cohort_id"]
     rows, notes = [], Notes(view)
+    metrics = ("auroc", "oe_ratio", "calibration_slope", "calibration_intercept", "brier") if main else ("auroc",)
     for model, recalibration, name in view.variants():
+        if (model in (view.headline, view.reference)) != main or (not main and recalibration != "none"):
+            continue
         here = frame[(frame["model"] == model) & (frame["recalibration"] == recalibration)]
-        for row in _in_order(here, ("auroc", "oe_ratio", "calibration_slope", "calibration_intercept", "brier")):
+        # a recalibration keeps the order of patients of a fold: its AUROC is that of the model
+        for row in _in_order(here, metrics if recalibration == "none" else metrics[1:]):
             metric, decimals = row["metric"], text.DECIMALS.get(row["metric"], 3)
             rows.append(
                 [
@@ -57,13 +71,14 @@ def meta_sheet(view: RunView) -> Sheet:
             )
             notes.add(row["note"], f"{name}, {text.METRIC_LABELS.get(metric, metric)}")
     heads = ["Model", "Metric", "Cohorts", "Average", "For a new cohort", "I²", "p of no difference"]
-    return Sheet(heads, rows, notes.lines(), 0 if rows else None)
+    return Sheet(heads, rows, notes.lines(), 0 if rows and main else None)
 
 
 def recalibration_sheet(view: RunView) -> Sheet:
     """Calibration of every model that was recalibrated, as it came and after."""
     variants = view.variants()
-    several = {m for m, r, _ in variants if r != "none"}
+    # a rule of two probabilities is calibrated where it is learned
+    several = {m for m, r, _ in variants if r != "none"} - view.rules
     rows, notes = [], Notes(view)
     present = [m for m in CALIBRATION if (view.table("metrics")["metric"] == m).any()]
     for model, recalibration, name in variants:
@@ -85,9 +100,10 @@ def decision_sheets(view: RunView) -> list[Sheet]:
     for (rule, threshold), part in _by_rule(frame):
         measures = [m for m in _measures(view) if part.loc[part["metric"] == m, "estimate"].notna().any()]
         rows, notes = [], Notes(view)
-        for model, recalibration, name in view.variants():
+        for model, recalibration, name in [*view.variants(), ("treat_all", "none", view.label("treat_all"))]:
             here = part[(part["model"] == model) & (part["recalibration"] == recalibration)]
-            if here.empty:
+            spoken = model in (view.headline, view.reference) or recalibration == "none"
+            if here.empty or not spoken or (model in view.rules and rule != "cutoff"):
                 continue
             found = {str(r["metric"]): r for r in _dicts(here)}
             first = next(iter(found.values()))
@@ -103,7 +119,7 @@ def decision_sheets(view: RunView) -> list[Sheet]:
             for row in found.values():
                 notes.add(row["note"], name)
         heads = ["Model", "Threshold", "Acted on", *(_measures(view)[m] for m in measures)]
-        title = f"fixed at {threshold:g}" if rule == "fixed" else text.humanise(rule)
+        title = f"fixed at {threshold:g}" if rule == "fixed" else _rule_label(rule)
         sheets.append(Sheet(heads, rows, notes.lines(), place_of(rows, view.label(view.headline)), title))
     return [s for s in sheets if s.rows]
 
@@ -143,10 +159,13 @@ def difference_sheet(view: RunView) -> Sheet:
     """Whether the headline model's estimates differ between the levels of each subgroup variable."""
     frame = view.table("heterogeneity")
     keep = (frame["grouping"] != "cohort_id") & (frame["model"] == view.headline)
-    frame = frame[keep & (frame["recalibration"] == view.recalibration(view.headline))]
+    middle = view.middle_threshold
+    keep &= (frame["recalibration"] == view.recalibration(view.headline)) & frame["p"].notna()
+    keep &= frame["threshold_or_horizon"].isna() | (frame["threshold_or_horizon"] == middle)
     rows, notes = [], Notes(view)
-    for row in sorted(_dicts(frame), key=lambda r: (r["metric"], r["grouping"])):
+    for row in sorted(_dicts(frame[keep]), key=lambda r: (r["metric"], r["grouping"])):
         metric = text.METRIC_LABELS.get(row["metric"], text.humanise(row["metric"]))
+        metric += f" at {middle:g}" if text.is_number(row["threshold_or_horizon"]) else ""
         rows.append(
             [
                 Cell(group_label(row["grouping"])),
@@ -158,7 +177,6 @@ def difference_sheet(view: RunView) -> Sheet:
             ]
         )
         notes.add(row["family"], metric)
-        notes.add(row["note"], f"{group_label(row['grouping'])}, {metric}")
     return Sheet(["Subgroup", "Metric", "Levels", "p", "p, corrected", "I²"], rows, notes.lines())
 
 
@@ -197,7 +215,7 @@ def survival_sheets(view: RunView) -> list[Sheet]:
     sheets = []
     for outcome, words in OUTCOMES.items():
         names = [m for m in (f"c_harrell_{outcome}", f"c_uno_{outcome}") if (frame["metric"] == m).any()]
-        timed = [f"td_auc_{outcome}", f"brier_{outcome}", f"ibs_{outcome}", f"ipa_{outcome}"]
+        timed = [f"td_auc_{outcome}", f"ibs_{outcome}", f"scaled_ibs_{outcome}"]
         keep = frame["metric"].isin(timed) & (frame["cohort_id"] == "combined") & (frame["subgroup"] == "all")
         pairs = frame.loc[keep, ["metric", "threshold_or_horizon"]].drop_duplicates()
         columns: list[tuple[str, float | None]] = [(m, None) for m in names]
@@ -265,6 +283,8 @@ def control_sheet(view: RunView) -> Sheet:
     frame = view.table("controls")
     overall = frame["cohort_id"] == "combined"
     frame = frame[overall] if overall.any() else frame
+    # single features have a sheet of their own, and so has the instability of predictions
+    frame = frame[~frame["metric"].str.startswith("importance:") & (frame["control"] != "instability")]
     order = list(CONTROLS)
     rows, notes = [], Notes(view)
     for row in sorted(
@@ -287,6 +307,28 @@ def control_sheet(view: RunView) -> Sheet:
         )
         notes.add(row["note"], f"{name}, {who}" if who else name)
     heads = ["Control", "Model", "Measure", "Found", "In this run", "p", "Draws", "Verdict"]
+    return Sheet(heads, rows, notes.lines())
+
+
+def null_sheet(view: RunView) -> Sheet:
+    """Each feature of the control models against shuffled copies of itself, and a random feature."""
+    frame = view.table("controls")
+    frame = frame[(frame["control"] == "null_feature") & frame["metric"].str.startswith("importance:")]
+    rows, notes = [], Notes(view)
+    for row in sorted(_dicts(frame), key=lambda r: (r["model"], -_number(r["observed"]))):
+        feature = row["metric"].partition(":")[2]
+        rows.append(
+            [
+                Cell(view.label(row["model"])),
+                Cell("Random numbers" if feature == "random" else label(feature)),
+                Cell(text.number(row["observed"], 3) or "–"),
+                Cell(text.number(row["estimate"], 3) or "–", text.interval(row["low"], row["high"])),
+                Cell(text.p_value(row["p"]) or "–"),
+                Cell(f"{int(row['n_repeats']):,}"),
+            ]
+        )
+        notes.add(row["note"], "" if feature == "random" else label(feature))
+    heads = ["Model", "Feature", "Importance", "Of its shuffled copy", "p", "Draws"]
     return Sheet(heads, rows, notes.lines())
 
 
@@ -316,6 +358,8 @@ def stability_sheet(view: RunView) -> Sheet:
 
 def group_label(subgroup: str) -> str:
     """A subgroup variable as readers know it."""
+    if subgroup in _AVAILABLE:
+        return _AVAILABLE[subgroup]
     known = label(subgroup)
     return known if known != subgroup else text.sentence(text.humanise(subgroup))
 
@@ -336,6 +380,25 @@ def _measures(view: RunView) -> dict[str, str]:
     return {k: v.replace("per event", "per responder") for k, v in MEASURES.items()}
 
 
+def _number(value: Any) -> float:
+    return float(value) if text.is_number(value) else -1.0
+
+
+def _rule_label(rule: str) -> str:
+    """A rule of thresholds in words."""
+    if rule == "youden":
+        return "Youden’s index (largest sensitivity + specificity in training)"
+    if rule == "cutoff":
+        return "the marker’s own cut-off"
+    kind, _, rest = rule.partition("_")
+    if kind in ("sensitivity", "specificity"):
+        return f"{kind} of at least {rest} % in training"
+    if rule.startswith("harm_benefit_"):
+        harm, benefit = rule.removeprefix("harm_benefit_").split("_")
+        return f"harm of acting in vain to benefit as {harm} to {benefit}"
+    return text.humanise(rule)
+
+
 def _survival_head(metric: str, horizon: float | None) -> str:
     name = text.METRIC_LABELS.get(metric, text.humanise(metric))
     return name if horizon is None else f"{name}, {horizon:g} months"
@@ -348,7 +411,7 @@ def _decimals(measure: str) -> int:
 def _by_rule(frame: pd.DataFrame) -> list[tuple[tuple[str, float], pd.DataFrame]]:
     """The parts of the decisions table that are one rule, fixed thresholds by their value."""
     parts = []
-    for rule in sorted(set(frame["rule"]), key=lambda r: (r == "fixed", r)):
+    for rule in sorted(set(frame["rule"]), key=lambda r: (r == "cutoff", r == "fixed", r != "youden", r)):
         here = frame[frame["rule"] == rule]
         if rule == "fixed":
             parts += [((str(rule), float(str(t))), g) for t, g in here.groupby("threshold", sort=True)]

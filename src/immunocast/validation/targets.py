@@ -341,9 +341,8 @@ def verdict_rows(
             row["ci_high"],
             row["difference"] >= c_index_gain,
         )
-    by_cohort = calibration.set_index("cohort_id")
     for cohort, limit in brier.items():
-        row = by_cohort.loc[cohort]
+        row = calibration[calibration["cohort_id"] == cohort].iloc[0]
         got = row["brier"], row["brier_low"], row["brier_high"]
         tell(f"Brier score in {cohort}", f"<= {limit:g}", *got, met=row["brier"] <= limit)
         got = row["citl"], row["citl_low"], row["citl_high"]
