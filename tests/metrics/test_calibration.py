@@ -12,6 +12,8 @@ from immunocast.metrics import (
     calibration_intercept,
     calibration_slope,
     logit,
+    oe_ratio,
+    resampled_parts,
     wilson_interval,
 )
 
@@ -123,3 +125,15 @@ def test_wilson_interval_equals_scipy(events, n):
     expected = binomtest(events, n).proportion_ci(method="wilson")
     low, high = wilson_interval(events, n)
     assert (float(low), float(high)) == pytest.approx((expected.low, expected.high), abs=1e-12)
+
+
+def test_observed_over_expected_by_hand_and_over_repeats():
+    y, p = np.array([1, 0, 1, 0]), np.array([0.5, 0.25, 0.5, 0.75])
+    assert oe_ratio(y, p) == 1.0
+    assert oe_ratio(y, p / 2) == 2.0
+    assert np.isnan(oe_ratio(y, np.zeros(4)))
+    # expected events differ between repeats: their mean counts, in whatever order the repeats come
+    both = np.array([p, p / 2])
+    for order in (both, both[::-1]):
+        ((events, expected),) = resampled_parts([(METRICS["oe_ratio"], None)], y, order, [np.ones((4, 1))])
+        assert events[0] / expected[0] == pytest.approx(2 / 1.5)
