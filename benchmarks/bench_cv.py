@@ -121,7 +121,7 @@ def alternate(ways: dict[str, Callable[[], Any]], rounds: int) -> tuple[dict[str
     """Seconds of each way in rounds that go through all of them, and what each returned last."""
     seconds: dict[str, list[float]] = {name: [] for name in ways}
     results = {}
-    for name, way in ways.items():
+    for way in ways.values():
         way()  # imports and caches
     for _ in range(rounds):
         for name, way in ways.items():
