@@ -13,7 +13,7 @@ def grouped_folds(stratum: np.ndarray, person: np.ndarray, n_splits: int, seed: 
     Persons are shuffled, those with more rows first, and each goes to the fold that holds least of the person's
     strata, relative to their size; then to the one with fewest rows. A stratum of single-row persons is spread to
     within one row. scikit-learn's StratifiedGroupKFold decides in much the same way, through a standard
-    deviation over the folds for each person and fold, which takes 40 ms for 1,000 persons; this takes 3.
+    deviation over the folds for each person and fold, which takes 140 ms for 964 persons; this takes 6.
 
     Parameters
     ----------
