@@ -26,7 +26,6 @@ def prediction_rows(
     """Rows of the table predictions: the test patients of a fold, once a recalibration."""
     test = split.test
     ids = data.ids.iloc[test]
-    assays = assays_used(data.X.iloc[test], inputs_used(result.fitted))
     seen = np.zeros(len(test), dtype=bool) if data.seen is None else data.seen[test]
     assays = assays_used(data.X.iloc[test], inputs_used(result.fitted))
     parts = []
