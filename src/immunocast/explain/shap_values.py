@@ -101,7 +101,7 @@ def explain_learner(model: Any, X: pd.DataFrame) -> Explanation:
 def _composed(model: PublishedUpdate | Blend, X: pd.DataFrame) -> Explanation:
     """Values of a model made of others, a column an input."""
     inputs = list(model.spec.inputs)
-    values, base = (_blend if isinstance(model, Blend) else _update)(model, X)  # type: ignore[operator]
+    values, base = (_blend if isinstance(model, Blend) else _update)(model, X)
     output = model.decision_function(X)
     gap = float(np.max(np.abs(base + values.sum(axis=1).to_numpy() - output), initial=0.0))
     if not gap <= ADDITIVITY_TOLERANCE:

@@ -343,7 +343,7 @@ def verdict_rows(
         )
     by_cohort = calibration.set_index("cohort_id")
     for cohort, limit in brier.items():
-        row = by_cohort.loc[cohort]
+        row = by_cohort.loc[[cohort]].iloc[0]
         got = row["brier"], row["brier_low"], row["brier_high"]
         tell(f"Brier score in {cohort}", f"<= {limit:g}", *got, met=row["brier"] <= limit)
         got = row["citl"], row["citl_low"], row["citl_high"]
