@@ -17,6 +17,7 @@ from immunocast.errors import ConfigError
 from immunocast.models.blend import Blend
 from immunocast.validation.cross_predict import CrossPrediction, cross_predict
 from immunocast.validation.designs import TrainTest
+from immunocast.validation.splits import Scheme
 from immunocast.validation.targets import (
     HEADLINE,
     calibration_rows,

@@ -153,7 +153,7 @@ class PublishedUpdate(ClassifierMixin, BaseEstimator):
         Z = self.preprocessor_.fit(X).transform(X)
         self.background_ = {c: float(m) for c, m in Z.mean().items()}
         names, cohorts = self._cohorts(X)
-        self.estimator_ = None
+        self.estimator_: Any = None
         if trees:
             # intercept and slope of the formula as a whole: two numbers, hardly shrunk
             score = terms.sum(axis=1).to_numpy()
