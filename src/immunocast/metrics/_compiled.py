@@ -14,17 +14,32 @@ from immunocast.metrics._arrays import FloatArray, IntArray, logit
 #: Patients times resamples from where compiled loops are used: below, numba takes longer to load than it saves.
 COMPILED_FROM = 1_000_000
 
+#: Resamples that are drawn at once: their counters fit the processor's cache.
+_DRAWN_AT_ONCE = 64
+
 
 def is_large(n: int, n_resamples: int) -> bool:
     """Whether the compiled loops are used for `n` patients and this many resamples."""
     return n * n_resamples >= COMPILED_FROM
 
 
-def count_draws(drawn: np.ndarray, counts: np.ndarray, rows: IntArray, start: int) -> None:
-    """Count draws (b, m) of the persons in `rows` (m,) into columns `start` to `start + b` of the counts."""
+def draw_counts(counts: np.ndarray, rows: IntArray, rng: np.random.Generator) -> None:
+    """Draw as many persons as there are `rows`, for every column, and write how often each was drawn into its row.
+
+    The numbers are those of `rng.integers(0, len(rows), ...)`; `rng`, a new PCG64, stays where it is.
+    """
     from immunocast.metrics import _kernels
 
-    _kernels.count_draws(drawn, counts, rows, start)
+    m, n_resamples = len(rows), counts.shape[1]
+    at = rng.bit_generator.state
+    assert at["bit_generator"] == "PCG64" and not at["has_uint32"]
+    numbers = (at["state"]["state"], at["state"]["inc"])
+    state = np.array([word for number in numbers for word in divmod(number, 2**64)] + [0, 0], dtype=np.uint64)
+    tile = np.empty((min(_DRAWN_AT_ONCE, n_resamples), 4 * -(-m // 4)), np.uint16)
+    for start in range(0, n_resamples, len(tile)):
+        drawn = tile[: n_resamples - start]
+        _kernels.count_draws(state, m, drawn)
+        _kernels.put_columns(drawn.view(np.uint64), counts, rows, start)
 
 
 def rank_sums(y: IntArray, p: FloatArray, counts: np.ndarray) -> FloatArray:
@@ -43,6 +58,15 @@ def weighted_sums(values: FloatArray, counts: np.ndarray) -> FloatArray:
 
     out = np.empty((len(values), counts.shape[1]))
     _kernels.weighted_sums(counts, np.ascontiguousarray(values), out)
+    return out
+
+
+def group_sums(order: IntArray, starts: IntArray, counts: np.ndarray) -> FloatArray:
+    """Counts (n, B) added up over groups of patients: (k, B). `order` has the patients group by group."""
+    from immunocast.metrics import _kernels
+
+    out = np.empty((len(starts), counts.shape[1]))
+    _kernels.group_sums(np.ascontiguousarray(counts), order, np.append(starts[1:], len(order))[: len(starts)], out)
     return out
 
 

@@ -13,7 +13,9 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numba import float64, int64, njit, uint16, uint32, void
+from llvmlite import ir
+from numba import float64, int64, njit, uint16, uint64, void
+from numba.extending import intrinsic
 
 #: Columns of a tile.
 TILE = 64
@@ -40,19 +42,76 @@ def _keep(signature: Any) -> Callable[[Callable[..., Any]], Any]:
     return compiled
 
 
-@_keep(void(uint32[:, ::1], _COUNTS, int64[::1], int64))
-def count_draws(drawn, counts, rows, start):
-    """How often each of m persons was drawn: (b, m) draws into their rows of counts, columns start to start + b."""
-    b, m = drawn.shape
-    tile = np.zeros((b, m), np.uint16)
-    for t in range(b):
-        of_column, now = tile[t], drawn[t]
-        for k in range(m):
-            of_column[now[k]] += np.uint16(1)
-    for i in range(m):
+@intrinsic
+def _high_product(typing: Any, a: Any, b: Any) -> Any:
+    """Upper 64 bits of the product of two words, which numba has no operator for."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        wide = ir.IntType(128)
+        product = builder.mul(*(builder.zext(word, wide) for word in arguments))
+        return builder.trunc(builder.lshr(product, ir.Constant(wide, 64)), ir.IntType(64))
+
+    return uint64(uint64, uint64), generate
+
+
+@_keep(void(uint64[::1], uint64, uint16[:, ::1]))
+def count_draws(state, m, tile):
+    """Draw m of m persons for each row of the tile, and count how often each was drawn.
+
+    The numbers are those of NumPy's `Generator(PCG64).integers(0, m)`: PCG64 (O'Neill 2014, XSL-RR), of each word its
+    low half before its high one, and Lemire's multiplication (2019, ACM TOMACS 29:3) in place of a division.
+
+    Parameters
+    ----------
+    state : state of PCG64, increment (each its upper word first), a half left over, whether there is one; changed.
+    m : persons, less than 2**32.
+    tile : (b, m) or wider, written.
+    """
+    upper, lower = uint64(0x2360ED051FC65DA4), uint64(0x4385DF649FCCF645)  # of PCG64's multiplier
+    one, half, low = uint64(1), uint64(32), uint64(0xFFFFFFFF)
+    floor = (one << half) % m  # draws that leave less are made anew, so that all persons are as likely
+    hi, lo, add_hi, add_lo = state[0], state[1], state[2], state[3]
+    left, is_left = state[4], state[5]
+    for t in range(len(tile)):
+        counts = tile[t]
+        counts[:] = 0
+        missing = int64(m)
+        if is_left:
+            x = left * m
+            is_left = uint64(0)
+            if (x & low) >= floor:
+                counts[x >> half] += uint16(1)
+                missing -= 1
+        while missing:
+            hi = _high_product(lo, lower) + hi * lower + lo * upper + add_hi
+            lo = lo * lower + add_lo
+            hi += one if lo < add_lo else uint64(0)
+            turn = hi >> uint64(58)
+            word = hi ^ lo
+            word = (word >> turn) | (word << ((uint64(64) - turn) & uint64(63)))
+            x = (word & low) * m
+            if (x & low) >= floor:
+                counts[x >> half] += uint16(1)
+                missing -= 1
+                if missing == 0:
+                    left, is_left = word >> half, one
+                    break
+            x = (word >> half) * m
+            if (x & low) >= floor:
+                counts[x >> half] += uint16(1)
+                missing -= 1
+    state[0], state[1], state[4], state[5] = hi, lo, left, is_left
+
+
+@_keep(void(uint64[:, ::1], _COUNTS, int64[::1], int64))
+def put_columns(tile, counts, rows, start):
+    """Counts of m persons into their rows of counts, columns start to start + b; a word of the tile (b, .) has four."""
+    b = len(tile)
+    for i in range(len(rows)):
+        fours, shift = tile[:, i // 4], uint64(16 * (i % 4))
         of_person = counts[rows[i], start : start + b]
         for t in range(b):
-            of_person[t] = tile[t, i]
+            of_person[t] = uint16(fours[t] >> shift)
 
 
 @_keep(void(_COUNTS, int64[::1], int64[::1], int64[::1], _ROWS))
@@ -69,14 +128,15 @@ def rank_sums(counts, order, event, ends, out):
     """
     n_columns = counts.shape[1]
     twice, precision = np.empty(TILE), np.empty(TILE)
-    events, others = np.empty(TILE), np.empty(TILE)
-    group_events, group_others = np.empty(TILE), np.empty(TILE)
+    # whole numbers: their sums are exact, and several go into a register
+    events, others = np.empty(TILE, np.int32), np.empty(TILE, np.int32)
+    group_events, group_others = np.empty(TILE, np.int32), np.empty(TILE, np.int32)
     for start in range(0, n_columns, TILE):
         width = min(TILE, n_columns - start)
-        twice[:], precision[:], events[:], others[:] = 0.0, 0.0, 0.0, 0.0
+        twice[:], precision[:], events[:], others[:] = 0.0, 0.0, 0, 0
         position = 0
         for end in ends:
-            group_events[:], group_others[:] = 0.0, 0.0
+            group_events[:], group_others[:] = 0, 0
             some_events, some_others = False, False
             while position < end:
                 drawn = counts[order[position], start : start + width]
@@ -91,14 +151,15 @@ def rank_sums(counts, order, event, ends, out):
                 position += 1
             if some_others:
                 for t in range(width):
-                    twice[t] += group_others[t] * (2.0 * events[t] + group_events[t])
+                    # of whole numbers below 2**53: exact
+                    twice[t] += float64(group_others[t]) * float64(2 * events[t] + group_events[t])
                     others[t] += group_others[t]
             if some_events:
                 for t in range(width):
                     events[t] += group_events[t]
-                    called = events[t] + others[t]
+                    called = float64(events[t] + others[t])
                     # where nobody was drawn the quotient is 0 over 1
-                    precision[t] += group_events[t] * (events[t] / max(called, 1.0))
+                    precision[t] += float64(group_events[t]) * (float64(events[t]) / max(called, 1.0))
         found = out[:, start : start + width]
         found[0], found[1], found[2], found[3] = twice[:width], precision[:width], events[:width], others[:width]
 
@@ -121,6 +182,30 @@ def weighted_sums(counts, values, out):
                     for t in range(width):
                         total[t] += value * drawn[t]
         out[:, start : start + width] = sums[:, :width]
+
+
+@_keep(void(_COUNTS, int64[::1], int64[::1], _ROWS))
+def group_sums(counts, order, ends, out):
+    """Counts of groups of patients added up: (n, B) -> (k, B), written to `out`.
+
+    Parameters
+    ----------
+    counts : (n, B)
+    order : (m,) patients, group by group.
+    ends : (k,) position after the last of each group.
+    """
+    n_columns = counts.shape[1]
+    for start in range(0, n_columns, TILE):
+        width = min(TILE, n_columns - start)
+        position = 0
+        for g in range(len(ends)):
+            group = out[g, start : start + width]
+            group[:] = 0.0
+            while position < ends[g]:
+                drawn = counts[order[position], start : start + width]
+                for t in range(width):
+                    group[t] += drawn[t]
+                position += 1
 
 
 @_keep(void(_COUNTS, int64[::1], int64[::1], int64, int64, _ROWS))
