@@ -14,8 +14,8 @@ from immunocast.metrics._arrays import FloatArray, IntArray, logit
 #: Patients times resamples from where compiled loops are used: below, numba takes longer to load than it saves.
 COMPILED_FROM = 1_000_000
 
-#: Resamples that are drawn at once: their counters fit the processor's cache.
-_DRAWN_AT_ONCE = 64
+#: Multiplier of PCG64.
+_PCG64 = 0x2360ED051FC65DA44385DF649FCCF645
 
 
 def is_large(n: int, n_resamples: int) -> bool:
@@ -30,16 +30,18 @@ def draw_counts(counts: np.ndarray, rows: IntArray, rng: np.random.Generator) ->
     """
     from immunocast.metrics import _kernels
 
-    m, n_resamples = len(rows), counts.shape[1]
     at = rng.bit_generator.state
     assert at["bit_generator"] == "PCG64" and not at["has_uint32"]
-    numbers = (at["state"]["state"], at["state"]["inc"])
-    state = np.array([word for number in numbers for word in divmod(number, 2**64)] + [0, 0], dtype=np.uint64)
-    tile = np.empty((min(_DRAWN_AT_ONCE, n_resamples), 4 * -(-m // 4)), np.uint16)
-    for start in range(0, n_resamples, len(tile)):
-        drawn = tile[: n_resamples - start]
-        _kernels.count_draws(state, m, drawn)
-        _kernels.put_columns(drawn.view(np.uint64), counts, rows, start)
+    state, add = at["state"]["state"], at["state"]["inc"]
+    first = state * _PCG64 + add
+    second = first * _PCG64 + add
+    states, step = _two_words(first, second), _two_words(_PCG64 * _PCG64, add * (_PCG64 + 1)).ravel()
+    _kernels.draw_counts(states, step, rows, counts)
+
+
+def _two_words(*numbers: int) -> np.ndarray:
+    """128-bit numbers as rows of their upper and lower word."""
+    return np.array([divmod(number % 2**128, 2**64) for number in numbers], dtype=np.uint64)
 
 
 def rank_sums(y: IntArray, p: FloatArray, counts: np.ndarray) -> FloatArray:

@@ -19,6 +19,8 @@ from numba.extending import intrinsic
 
 #: Columns of a tile.
 TILE = 64
+#: Words of a generator that are made at once, an even number.
+_WORDS = 256
 #: Largest argument for which `_tile_of_exponentials` takes its polynomial, and its halvings.
 _NEAR, _HALVINGS = 4.0, 4
 
@@ -54,64 +56,86 @@ def _high_product(typing: Any, a: Any, b: Any) -> Any:
     return uint64(uint64, uint64), generate
 
 
-@_keep(void(uint64[::1], uint64, uint16[:, ::1]))
-def count_draws(state, m, tile):
-    """Draw m of m persons for each row of the tile, and count how often each was drawn.
-
-    The numbers are those of NumPy's `Generator(PCG64).integers(0, m)`: PCG64 (O'Neill 2014, XSL-RR), of each word its
-    low half before its high one, and Lemire's multiplication (2019, ACM TOMACS 29:3) in place of a division.
+@_keep(void(uint64[:, ::1], uint64[::1], uint64[::1]))
+def _next_words(states, step, out):
+    """Words of PCG64 (O'Neill 2014, XSL-RR) from two states in turn, which don't wait for each other.
 
     Parameters
     ----------
-    state : state of PCG64, increment (each its upper word first), a half left over, whether there is one; changed.
-    m : persons, less than 2**32.
-    tile : (b, m) or wider, written.
+    states : (2, 2) the next two states, each its upper word first; changed.
+    step : multiplier and increment of two steps at once, each its upper word first.
+    out : an even number of words, written.
     """
-    upper, lower = uint64(0x2360ED051FC65DA4), uint64(0x4385DF649FCCF645)  # of PCG64's multiplier
-    one, half, low = uint64(1), uint64(32), uint64(0xFFFFFFFF)
-    floor = (one << half) % m  # draws that leave less are made anew, so that all persons are as likely
-    hi, lo, add_hi, add_lo = state[0], state[1], state[2], state[3]
-    left, is_left = state[4], state[5]
-    for t in range(len(tile)):
-        counts = tile[t]
-        counts[:] = 0
-        missing = int64(m)
-        if is_left:
-            x = left * m
-            is_left = uint64(0)
-            if (x & low) >= floor:
-                counts[x >> half] += uint16(1)
-                missing -= 1
-        while missing:
-            hi = _high_product(lo, lower) + hi * lower + lo * upper + add_hi
-            lo = lo * lower + add_lo
-            hi += one if lo < add_lo else uint64(0)
-            turn = hi >> uint64(58)
-            word = hi ^ lo
-            word = (word >> turn) | (word << ((uint64(64) - turn) & uint64(63)))
-            x = (word & low) * m
-            if (x & low) >= floor:
-                counts[x >> half] += uint16(1)
-                missing -= 1
-                if missing == 0:
-                    left, is_left = word >> half, one
-                    break
-            x = (word >> half) * m
-            if (x & low) >= floor:
-                counts[x >> half] += uint16(1)
-                missing -= 1
-    state[0], state[1], state[4], state[5] = hi, lo, left, is_left
+    upper, lower, add_upper, add_lower = step[0], step[1], step[2], step[3]
+    hi0, lo0, hi1, lo1 = states[0, 0], states[0, 1], states[1, 0], states[1, 1]
+    one, none, last = uint64(1), uint64(0), uint64(63)
+    for k in range(len(out) // 2):
+        turn, word = hi0 >> uint64(58), hi0 ^ lo0
+        out[2 * k] = (word >> turn) | (word << ((uint64(64) - turn) & last))
+        turn, word = hi1 >> uint64(58), hi1 ^ lo1
+        out[2 * k + 1] = (word >> turn) | (word << ((uint64(64) - turn) & last))
+        hi0 = _high_product(lo0, lower) + hi0 * lower + lo0 * upper + add_upper
+        lo0 = lo0 * lower + add_lower
+        hi0 += one if lo0 < add_lower else none
+        hi1 = _high_product(lo1, lower) + hi1 * lower + lo1 * upper + add_upper
+        lo1 = lo1 * lower + add_lower
+        hi1 += one if lo1 < add_lower else none
+    states[0, 0], states[0, 1], states[1, 0], states[1, 1] = hi0, lo0, hi1, lo1
 
 
-@_keep(void(uint64[:, ::1], _COUNTS, int64[::1], int64))
-def put_columns(tile, counts, rows, start):
-    """Counts of m persons into their rows of counts, columns start to start + b; a word of the tile (b, .) has four."""
-    b = len(tile)
-    for i in range(len(rows)):
-        fours, shift = tile[:, i // 4], uint64(16 * (i % 4))
-        of_person = counts[rows[i], start : start + b]
-        for t in range(b):
-            of_person[t] = uint16(fours[t] >> shift)
+@_keep(void(uint64[:, ::1], uint64[::1], int64[::1], _COUNTS))
+def draw_counts(states, step, rows, counts):
+    """Draw m of m persons, for each column of the counts, and write how often each was drawn into its row.
+
+    The numbers are those of NumPy's `Generator(PCG64).integers(0, m)`, m below 2**32: of each word its low half, then
+    its high half, and Lemire's multiplication (2019, ACM TOMACS 29:3) in place of a division.
+
+    Parameters
+    ----------
+    states, step : as for `_next_words`.
+    rows : (m,) of the persons.
+    counts : (n, B), written.
+    """
+    n_columns, n_persons = counts.shape[1], len(rows)
+    m, half, low = uint64(n_persons), uint64(32), uint64(0xFFFFFFFF)
+    floor = (uint64(1) << half) % m  # draws that leave less are made anew, so that all persons are as likely
+    words = np.empty(_WORDS, np.uint64)
+    at, left, is_left = _WORDS, uint64(0), False
+    fours = np.empty((TILE, (n_persons + 3) // 4), np.uint64)  # counters in the processor's cache, four a word
+    tile = fours.view(np.uint16)
+    for start in range(0, n_columns, TILE):
+        width = min(TILE, n_columns - start)
+        for t in range(width):
+            fours[t, :] = 0
+            counters, missing = tile[t], n_persons
+            if is_left:
+                x = left * m
+                is_left = False
+                if (x & low) >= floor:
+                    counters[x >> half] += uint16(1)
+                    missing -= 1
+            while missing > 0:
+                if at == _WORDS:
+                    _next_words(states, step, words)
+                    at = 0
+                word = words[at]
+                at += 1
+                x = (word & low) * m
+                if (x & low) >= floor:
+                    counters[x >> half] += uint16(1)
+                    missing -= 1
+                    if missing == 0:
+                        left, is_left = word >> half, True
+                        break
+                x = (word >> half) * m
+                if (x & low) >= floor:
+                    counters[x >> half] += uint16(1)
+                    missing -= 1
+        for i in range(n_persons):
+            column, shift = fours[:, i // 4], uint64(16 * (i % 4))
+            of_person = counts[rows[i], start : start + width]
+            for t in range(width):
+                of_person[t] = uint16(column[t] >> shift)
 
 
 @_keep(void(_COUNTS, int64[::1], int64[::1], int64[::1], _ROWS))
