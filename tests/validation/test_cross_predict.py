@@ -235,7 +235,8 @@ def test_a_note_is_told_once_with_the_range_of_its_counts(cohort, labels):
     )
     (note,) = found.notes
     assert re.fullmatch(
-        r"pdl1_1, 9 of 9 folds: recalibration platt needs 20 events and 20 non-events, there are \d+ to \d+ and "
+        r"pdl1_1, 8 of 8 folds and the final model: recalibration platt needs 20 events and 20 non-events, there are "
+        r"\d+ to \d+ and "
         r"\d+ to \d+",
         note,
     )

@@ -177,8 +177,10 @@ def _told(found: list[Any]) -> list[str]:
     said = []
     for (name, key), of in where.items():
         spans = [_span([int(n) for n in column]) for column in zip(*(counts for _, counts in of), strict=True)]
-        note = _COUNTS.sub(lambda _, s=spans: f"there are {s[0]} and {s[1]}", texts[name, key])
-        said.append(f"{name}, {_these_folds([fold for fold, _ in of], len(folds[name]))}: {note}")
+        note = texts[name, key]
+        if spans:
+            note = _COUNTS.sub(f"there are {spans[0]} and {spans[1]}", note)
+        said.append(f"{name}, {_these_folds([fold for fold, _ in of], folds[name])}: {note}")
     return said
 
 
@@ -188,10 +190,14 @@ _COUNTS = re.compile(r"there are (\d+) and (\d+)")
 _MOST_FOLDS = 6
 
 
-def _these_folds(folds: Sequence[str], n: int) -> str:
-    if len(folds) > _MOST_FOLDS:
-        return f"{len(folds)} of {n} folds"
-    return f"fold{'s' * (len(folds) > 1)} {', '.join(folds)}"
+def _these_folds(folds: Sequence[str], of: Sequence[str]) -> str:
+    tested = [fold for fold in folds if fold != FINAL]
+    parts = []
+    if len(tested) > _MOST_FOLDS:
+        parts.append(f"{len(tested)} of {sum(fold != FINAL for fold in of)} folds")
+    elif tested:
+        parts.append(f"fold{'s' * (len(tested) > 1)} {', '.join(tested)}")
+    return " and ".join([*parts, *["the final model"] * (FINAL in folds)])
 
 
 def _span(numbers: Sequence[int]) -> str:
