@@ -106,8 +106,9 @@ def permuted_label_rows(
     """The whole procedure on permuted labels: preprocessing, fits, predictions, AUROC; one row a model.
 
     A procedure that lets labels of test patients reach a fit finds them again, permuted or not: then the mean AUROC
-    lies above one half. Where persons are too few to exchange labels there is no estimate. It is judged by a one-sided t-test at `FALSE_ALARM`; a mean below one half is no leak. Models
-    named in `tuned` were tuned in the run; on permuted labels they take their configured parameters.
+    lies above one half. It is judged by a one-sided t-test at `FALSE_ALARM`; a mean below one half is no leak. Where
+    persons are too few to exchange labels, there is no estimate. Models named in `tuned` were tuned in the run; on
+    permuted labels they take their configured parameters.
     """
     blocks = permutation_blocks(run.ids)
     tasks = [(name, k) for name in run.models for k in range(n_permutations)]
@@ -130,13 +131,9 @@ def permuted_label_rows(
             rows.append(row | {"note": TOO_SMALL})
             continue
         if unmoved > MAX_KEPT:
-            rows.append(
-                row
-                | {
-                    "note": f"too few persons of a cohort with as many rows: an exchange leaves {100 * unmoved:.0f} % of "
-                    "the patients their own labels, and what a model then finds may be real"
-                }
-            )
+            share = f"an exchange leaves {100 * unmoved:.0f} % of the patients their own labels"
+            why = f"too few persons of a cohort with as many rows: {share}, and what a model then finds may be real"
+            rows.append(row | {"note": why})
             continue
         observed = auroc_of(run.panel, scores)
         rows.append(
