@@ -425,7 +425,7 @@ def test_labels_that_needed_follow_up_select_patients_and_are_refused(data):
     found = run(predictions[~predictions.patient_id.isin(early)], cohort)
     assert found.metrics.empty
     assert len(found.notes) == 1
-    assert "needed longer follow-up" in found.notes[0]
+    assert "who leaves follow-up early has no label" in found.notes[0]
     here = predictions.patient_id.isin(early) & (predictions.cohort_id == "a")
     found = run(predictions[~here], cohort)
     assert set(found.metrics.cohort_id) == {"b", "c", "combined"}, "only one cohort lacks them"

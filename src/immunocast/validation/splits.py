@@ -197,9 +197,14 @@ class RepeatedStratifiedKFold:
         """n_repeats x n_splits folds; fewer where fewer persons than folds leave one empty."""
         per_class = min(int(y.sum()), int(len(y) - y.sum()))
         if per_class < self.n_splits:
+            mend = (
+                f"Lower validation.n_splits to {per_class} or fewer."
+                if per_class > 1
+                else "That is too few for any number of folds: add patients, or choose another endpoint."
+            )
             raise ConfigError(
                 f"{self.n_splits} folds need at least as many patients with and without the event; the smaller class "
-                f"has {per_class}. Lower validation.n_splits."
+                f"has {per_class}. {mend}"
             )
         order = np.argsort(cohort["patient_id"].to_numpy(dtype=str), kind="stable")
         codes = self._strata(cohort["cohort_id"].to_numpy(dtype=str), np.asarray(y))[order]
