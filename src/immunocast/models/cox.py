@@ -81,9 +81,7 @@ class CoxResponse(ClassifierMixin, BaseEstimator):
         centred = x - centre
         self.beta_ = self._hazards(centred, survival, codes)
         self.n_times_, self.n_events_ = int(survival.known.sum()), int(np.nansum(survival.event))
-        self.link_intercept_, self.link_slope_ = fit_link(
-            self._out_of_fold(centred, y, survival, codes, person), y
-        )
+        self.link_intercept_, self.link_slope_ = fit_link(self._out_of_fold(centred, y, survival, codes, person), y)
         self.coef_ = (self.link_slope_ * self.beta_)[None, :]
         # the Cox model has no intercept: the link's belongs to the mean training patient
         self.intercept_ = np.array([self.link_intercept_ - float(self.coef_[0] @ centre)])
