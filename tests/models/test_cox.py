@@ -203,6 +203,34 @@ def test_the_link_is_not_fitted_on_the_patients_who_fitted_the_hazards(data):
     assert abs(model.link_slope_) < abs(in_sample) / 4
 
 
+def test_the_links_folds_keep_a_person_together():
+    """Every patient there twice, under two ids or drawn twice by a bootstrap: the twin must not tell."""
+    rng = np.random.default_rng(0)
+    n, p = 120, 40
+    Z = pd.DataFrame(np.tile(rng.normal(size=(n, p)), (2, 1)))
+    time = np.tile(rng.exponential(10, n), 2)
+    y = (time > 10).astype(int)
+    model = CoxResponse(C=10.0)
+    survival, strata = Survival(time, np.ones(2 * n)), np.zeros(2 * n)
+    strangers = clone(model).fit(Z, y, survival, strata).link_slope_
+    twins = clone(model).fit(Z, y, survival, strata, np.tile(np.arange(n), 2)).link_slope_
+    assert abs(twins) < abs(strangers) / 3
+    # where every row is a person, to say so changes nothing
+    alone = clone(model).fit(Z, y, survival, strata, np.arange(2 * n))
+    assert alone.link_slope_ == strangers
+
+
+def test_a_learner_tells_its_cox_model_the_persons(shipped, data):
+    cohort, y = data
+    twice = pd.concat([cohort, cohort.assign(patient_id=cohort["patient_id"] + "-2")], ignore_index=True)
+    strangers = twice.assign(person_id=twice["patient_id"])
+    model = clone(shipped["cox_os"]).set_params(estimator__C=100.0)
+    of_persons, of_strangers = (
+        fit(model, (table, np.tile(y, 2)))[0].estimator_.link_slope_ for table in (twice, strangers)
+    )
+    assert abs(of_persons) < abs(of_strangers) - 0.01
+
+
 @pytest.mark.parametrize("endpoint", ["response", "primary_resistance", "os"])
 def test_direction_follows_the_label(endpoint, shipped):
     cohort = SyntheticCohort(n_patients=600, seed=8).load().cohort

@@ -5,7 +5,7 @@ from sklearn.metrics import confusion_matrix
 
 from immunocast.engines import JoblibEngine
 from immunocast.errors import ConfigError, DataError
-from immunocast.metrics import net_benefit, net_benefit_treat_all
+from immunocast.metrics import net_benefit, net_benefit_treat_all, wilson_interval
 from immunocast.models.cutoff import MarkerCutoff
 from immunocast.models.loris import LorisPanCancer
 from immunocast.validation.decision_rules import marker_positives
@@ -138,6 +138,16 @@ def test_treating_everybody_stands_beside_the_models():
         assert found.loc["sensitivity", "ci_low"] < 1 == found.loc["sensitivity", "ci_high"]
         assert pd.isna(found.loc["npv", "estimate"])
         assert found.loc["npv", "note"] == "everybody would be treated"
+
+
+def test_a_patient_who_is_treated_in_one_repeat_of_five_is_a_fifth_of_a_patient():
+    """Ten responders, each treated in one repeat: a PPV of 1 that rests on two patients, not on ten."""
+    y = np.repeat([1, 0], [15, 40])
+    treated = np.where(np.arange(55) < 10, np.arange(55) % 5, -1)
+    repeats = [patients(y, np.where(treated == r, 0.9, 0.1), repeat=r) for r in range(5)]
+    ppv = measures(decide(pd.concat(repeats))).loc["ppv"]
+    assert (ppv["estimate"], ppv["ci_method"]) == (1, "wilson")
+    assert ppv["ci_low"] == pytest.approx(wilson_interval(2, 2)[0])
 
 
 def test_where_nobody_is_treated_it_is_said():

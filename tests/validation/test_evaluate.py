@@ -8,6 +8,7 @@ from immunocast.metrics import auprc, auroc, brier, calibration_slope, delong_di
 from immunocast.store.schemas import conform
 from immunocast.validation.evaluate import evaluate
 from immunocast.validation.evaluate_inputs import panels
+from immunocast.validation.recalibrate import intercept_of_others
 
 COHORTS = {"a": 120, "b": 90, "c": 60}
 FEW = 100  # resamples where the interval itself is not under test
@@ -540,3 +541,32 @@ def test_equal_predictions_have_no_interval():
     assert row["estimate"] == 0.5
     assert pd.isna(row["ci_low"])
     assert "no interval" in row["note"]
+
+
+def test_an_intercept_that_is_updated_inside_a_cohort_changes_no_rank():
+    """The update differs from fold to fold, and is lower where a fold holds many events: ranks must not see that."""
+    own = fabricate(models=("ridge", "cutoff"))
+    parts = [own]
+    for _, rows in own.groupby("model"):
+        ids = rows[["patient_id", "cohort_id", "person_id"]]
+        p, why = intercept_of_others(rows["p_response"].to_numpy(), rows["y_true"].to_numpy(), ids, 5, 0)
+        assert not why
+        parts.append(rows.assign(recalibration="intercept_site", p_response=p))
+    found = evaluate(pd.concat(parts), n_resamples=FEW, references=["ridge", "cutoff"], thresholds=[0.3])
+    keys = ["metric", "model", "cohort_id"]
+    metrics = found.metrics[(found.metrics["cohort_id"] != "pooled") & (found.metrics["metric"] != "net_benefit")]
+    raw, site = (
+        metrics[metrics["recalibration"] == name].set_index(keys)["estimate"] for name in ("none", "intercept_site")
+    )
+    for metric in ("auroc", "auprc"):
+        pd.testing.assert_series_equal(raw[metric], site[metric])
+    assert (raw["oe_ratio"] - site["oe_ratio"]).abs().max() > 0.05
+    # by its own values the cut-off would have lost much of its AUROC
+    rows = parts[[part["model"].iloc[0] for part in parts].index("cutoff")]
+    rows = rows[rows["cohort_id"] == "a"]
+    assert auroc(rows["y_true"], rows["p_response"]) < site["auroc", "cutoff", "a"] - 0.02
+    against = found.comparisons.set_index(["metric", "model", "reference_model", "cohort_id"])
+    assert against.loc[("auroc", "cutoff+intercept_site", "cutoff", "combined"), "difference"] == 0
+    roc = found.curves[(found.curves["curve"] == "roc") & (found.curves["cohort_id"] == "combined")]
+    a, b = (roc.loc[roc["model"] == name, "y"].to_numpy() for name in ("cutoff", "cutoff+intercept_site"))
+    assert np.array_equal(a, b)

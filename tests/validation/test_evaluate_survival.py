@@ -329,6 +329,23 @@ def test_a_cut_off_has_two_groups_and_a_constant_one(data, found):
     assert (row.estimate, row.note) == (0.5, "all predictions of a cohort are equal: no interval")
 
 
+@pytest.mark.parametrize("model", ["ridge", "cutoff"])
+def test_a_cohort_whose_predictions_are_all_equal_is_neither_low_nor_high(data, found, model):
+    predictions, cohort = data
+    flat = (predictions.model == model) & (predictions.cohort_id == "a")
+    again = run(predictions.assign(p_response=predictions.p_response.mask(flat, 0.45)), cohort)
+    rows = again.risk_groups[again.risk_groups.model == model]
+    assert set(rows[rows.cohort_id == "a"].group) == {"all"}
+    combined = rows[rows.cohort_id == "combined"]
+    assert combined.n.sum() == COHORTS["b"] + COHORTS["c"]
+    assert combined.note.str.contains("a left out: all its predictions are equal").all()
+    assert combined.hazard_ratio.notna().all()
+    assert "all" not in set(combined.group)
+    # the others are as they were
+    where = {"model": model, "cohort_id": "b", "group": "high"}
+    pd.testing.assert_series_equal(pick(rows, **where), pick(found.risk_groups, **where), check_names=False)
+
+
 @given(st.lists(st.integers(0, 6), min_size=1, max_size=40), st.sampled_from([2, 3]))
 @settings(max_examples=80, deadline=None)
 def test_equal_predictions_share_a_group_and_groups_follow_the_order(values, k):

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import expit
 from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.model_selection import StratifiedKFold
+from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
 from immunocast.cohort.outcomes import Survival
 from immunocast.errors import ConfigError
@@ -54,7 +54,9 @@ class CoxResponse(ClassifierMixin, BaseEstimator):
         self.link_folds = link_folds
         self.random_state = random_state
 
-    def fit(self, X: pd.DataFrame, y: Any, survival: Survival, strata: np.ndarray) -> CoxResponse:
+    def fit(
+        self, X: pd.DataFrame, y: Any, survival: Survival, strata: np.ndarray, person: np.ndarray | None = None
+    ) -> CoxResponse:
         """Fit hazards, then the link.
 
         Parameters
@@ -63,6 +65,8 @@ class CoxResponse(ClassifierMixin, BaseEstimator):
         y : (n,) 0/1 label that the probability is of.
         survival : (n,) times to event; patients without one are used for the link only.
         strata : (n,) cohort ids: each cohort has a baseline hazard of its own.
+        person : (n,) person ids: rows of one person, under two ids or drawn twice by a bootstrap, are on one side of
+            the link's folds. None where every row is a person.
 
         Raises
         ------
@@ -77,7 +81,7 @@ class CoxResponse(ClassifierMixin, BaseEstimator):
         centred = x - centre
         self.beta_ = self._hazards(centred, survival, codes)
         self.n_times_, self.n_events_ = int(survival.known.sum()), int(np.nansum(survival.event))
-        self.link_intercept_, self.link_slope_ = fit_link(self._out_of_fold(centred, y, survival, codes), y)
+        self.link_intercept_, self.link_slope_ = fit_link(self._out_of_fold(centred, y, survival, codes, person), y)
         self.coef_ = (self.link_slope_ * self.beta_)[None, :]
         # the Cox model has no intercept: the link's belongs to the mean training patient
         self.intercept_ = np.array([self.link_intercept_ - float(self.coef_[0] @ centre)])
@@ -108,13 +112,18 @@ class CoxResponse(ClassifierMixin, BaseEstimator):
         known = survival.known
         return fit_cox(x[known], survival.time_months[known], survival.event[known], strata[known], 1 / self.C)
 
-    def _out_of_fold(self, x: np.ndarray, y: np.ndarray, survival: Survival, strata: np.ndarray) -> np.ndarray:
-        folds = min(self.link_folds, int(np.bincount(y, minlength=2).min()))
-        if folds < 2:  # one patient of a class: nothing to spread over folds
+    def _out_of_fold(
+        self, x: np.ndarray, y: np.ndarray, survival: Survival, strata: np.ndarray, person: np.ndarray | None
+    ) -> np.ndarray:
+        group = np.arange(len(y)) if person is None else np.asarray(person, dtype=str)
+        folds = min(self.link_folds, *(len(np.unique(group[y == label])) for label in (0, 1)))
+        if folds < 2:  # one person of a class: nothing to spread over folds
             return x @ self.beta_
         lp = np.empty(len(x))
-        splitter = StratifiedKFold(folds, shuffle=True, random_state=self.random_state)
-        for train, test in splitter.split(x, y):
+        several = len(np.unique(group)) < len(group)
+        kind = StratifiedGroupKFold if several else StratifiedKFold
+        splitter = kind(folds, shuffle=True, random_state=self.random_state)
+        for train, test in splitter.split(x, y, group if several else None):
             lp[test] = x[test] @ self._hazards(x[train], survival.take(train), strata[train])
         return lp
 

@@ -15,7 +15,7 @@ from immunocast.cohort.outcomes import Survival
 from immunocast.cohort.vocabulary import FEATURES
 from immunocast.errors import ConfigError
 from immunocast.features.expand import Expansion, Product
-from immunocast.features.preprocess import BY_COHORT, Preprocessor, check_features, standardised_by_cohort
+from immunocast.features.preprocess import BY_COHORT, PERSON, Preprocessor, check_features, standardised_by_cohort
 from immunocast.models.refit import fit_ridges, is_ridge, no_columns, one_by_one
 from immunocast.models.spec import TARGETS, Explainer, ModelSpec, OutputScale, Target
 
@@ -188,7 +188,8 @@ class Learner(ClassifierMixin, BaseEstimator):
             raise ConfigError(f"The model learns from {self.target}: hand its times to event to fit (survival=...).")
         if BY_COHORT not in X:
             raise ConfigError("The model has a baseline hazard a cohort, and was not told the cohorts (cohort_id).")
-        return {"survival": survival, "strata": X[BY_COHORT].to_numpy(dtype=object)}
+        person = X[PERSON].to_numpy(dtype=str) if PERSON in X else None
+        return {"survival": survival, "strata": X[BY_COHORT].to_numpy(dtype=object), "person": person}
 
     def fit_many(self, X: pd.DataFrame, Y: Any, W: Any, survival: Survival | None = None) -> list[Learner]:
         """Fitted copies, one a column of weights; see `models.refit.fit_many`.

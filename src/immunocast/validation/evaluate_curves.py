@@ -151,7 +151,7 @@ def _roc(panel: Panel, scores: Scores, strata: list[np.ndarray]) -> tuple[np.nda
         n_pairs = events * (int(rows.sum()) - events)
         if n_pairs:
             y = panel.y[rows]
-            for p, fold in zip(scores.p[:, rows], scores.fold[:, rows], strict=True):
+            for p, fold in zip(scores.ranked[:, rows], scores.fold[:, rows], strict=True):
                 for group in rank_groups(y, fold):
                     curves.append(roc_points(y[group], p[group]))
                     pairs.append(int(y[group].sum()) * int((y[group] == 0).sum()))

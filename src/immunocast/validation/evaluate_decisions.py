@@ -124,7 +124,9 @@ def _measures(
     n, n_treated = events + others, true + false
 
     def share(numerator: np.ndarray, denominator: np.ndarray, among: np.ndarray, undefined: str = "") -> dict[str, Any]:
-        return _share(quotient(numerator, denominator), len(set(person[among])), undefined)
+        # over repeats a patient may count for a part of one: a share says no more than as many patients as were summed
+        size = min(float(len(set(person[among]))), float(denominator[0]))
+        return _share(quotient(numerator, denominator), size, undefined)
 
     measures = {
         "sensitivity": share(true, events, y == 1),
@@ -164,7 +166,7 @@ def _estimate(values: np.ndarray, undefined: str = "") -> dict[str, Any]:
     return {"estimate": float(values[0]), **interval, "note": note}
 
 
-def _share(values: np.ndarray, n_persons: int, undefined: str) -> dict[str, Any]:
+def _share(values: np.ndarray, n_persons: float, undefined: str) -> dict[str, Any]:
     """A proportion. One of 0 or 1 comes out of every resample: Wilson's interval over the persons tells how sure."""
     found = _estimate(values, undefined)
     value = found["estimate"]

@@ -55,14 +55,15 @@ class Resampled:
         """
         key = (scores.label, np.packbits(rows).tobytes())
         if key not in self._kept:
-            found = resampled_parts(
-                self.specs,
-                self.panel.y[rows],
-                scores.p[:, rows],
-                blocks(self.panel.counts[rows], whole_first=True),
-            )
-            self._kept[key] = {(m.name, t): parts for (m, t), parts in zip(self.specs, found, strict=True)}
+            self._kept[key] = self._parts(scores.p, rows, self.specs)
+            if scores.before is not None:
+                self._kept[key] |= self._parts(scores.ranked, rows, [(m, t) for m, t in self.specs if m.ranks])
         return self._kept[key]
+
+    def _parts(self, p: np.ndarray, rows: np.ndarray, specs: list[tuple[Metric, float | None]]) -> PartsOf:
+        weights = blocks(self.panel.counts[rows], whole_first=True)
+        found = resampled_parts(specs, self.panel.y[rows], p[:, rows], weights)
+        return {(m.name, t): parts for (m, t), parts in zip(specs, found, strict=True)}
 
     def over(self, scores: Scores, masks: list[np.ndarray], spec: Spec) -> np.ndarray:
         """Values (1 + B,) of a metric over several cohorts: summed numerators over summed denominators."""
@@ -118,7 +119,7 @@ def _ranked_within_folds(panel: Panel, scores: Scores, rows: np.ndarray) -> Infl
     """
     y = panel.y[rows]
     found = []
-    for p, fold in zip(scores.p[:, rows], scores.fold[:, rows], strict=True):
+    for p, fold in zip(scores.ranked[:, rows], scores.fold[:, rows], strict=True):
         groups = rank_groups(y, fold)
         parts = [auroc_influence(y[g], p[g]) for g in groups]
         joined = stratified(parts)

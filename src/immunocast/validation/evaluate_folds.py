@@ -74,7 +74,7 @@ def _by_fold(
         for k in np.unique(fold[fold >= 0]):
             here = fold == k
             values = [
-                _value(panel, scores.p[r], [rows & here for rows in masks], metric) for scores in (model, reference)
+                _value(panel, scores, r, [rows & here for rows in masks], metric) for scores in (model, reference)
             ]
             if values[0] is not None and values[1] is not None:
                 first.append(values[0])
@@ -83,13 +83,14 @@ def _by_fold(
     return np.array(first), np.array(second), np.array(share)
 
 
-def _value(panel: Panel, p: np.ndarray, masks: list[np.ndarray], metric: str) -> float | None:
+def _value(panel: Panel, scores: Scores, r: int, masks: list[np.ndarray], metric: str) -> float | None:
     if metric == "brier":
         rows = np.any(masks, axis=0)
-        return brier(panel.y[rows], p[rows]) if rows.any() else None
+        return brier(panel.y[rows], scores.p[r, rows]) if rows.any() else None
     kept = [rows for rows in masks if panel.enough(rows, 1)]
     if not kept:
         return None
+    p = scores.ranked[r]
     pairs = [int(panel.y[rows].sum()) * int(np.sum(panel.y[rows] == 0)) for rows in kept]
     return float(np.average([auroc(panel.y[rows], p[rows]) for rows in kept], weights=pairs))
 

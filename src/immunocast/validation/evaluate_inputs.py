@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -10,6 +10,7 @@ import pandas as pd
 from immunocast.errors import ConfigError, DataError, Problem
 from immunocast.metrics import METRICS, Metric, person_weights
 from immunocast.store.schemas import TABLES
+from immunocast.validation.recalibrate import INTERCEPT_SITE
 
 FAIR, ABSTAINED, IN_TRAINING, ABSENT = 0, 1, 2, 3
 
@@ -63,6 +64,7 @@ class Scores:
     status : (n,) FAIR, ABSTAINED, IN_TRAINING or ABSENT. A patient is FAIR where every repeat of the model holds a
         prediction by a fit that has not seen the person.
     assays : (n,) assays that the prediction rested on (`models.assays`), "" for none.
+    before : (r, n) predictions before an update inside the tested cohort, None where there was none.
     """
 
     model: str
@@ -73,6 +75,17 @@ class Scores:
     assays: np.ndarray
     fold_names: tuple[str, ...]
     repeats: tuple[int, ...]
+    before: np.ndarray | None = None
+
+    @property
+    def ranked(self) -> np.ndarray:
+        """(r, n) values by which patients are ranked.
+
+        An intercept that is updated from other patients of the cohort differs from fold to fold, and is lower the more
+        events a patient's own fold holds. Ranked by it, patients without any signal would have an AUROC below one half.
+        To move the intercept changes no rank, so the ranks are those before it.
+        """
+        return self.p if self.before is None else self.before
 
     @property
     def label(self) -> str:
@@ -143,6 +156,8 @@ def _panel(frame: pd.DataFrame, scheme: str, n_resamples: int, seed: int) -> Pan
         _scores(part, str(model), str(recalibration), index)
         for (model, recalibration), part in frame.groupby(["model", "recalibration"], sort=True)
     ]
+    own = {s.model: s for s in scores if s.recalibration == "none"}
+    scores = [_ranked_before(s, own.get(s.model)) if s.recalibration == INTERCEPT_SITE else s for s in scores]
     return Panel(
         scheme=scheme,
         endpoint=str(frame["endpoint"].iloc[0]),
@@ -174,6 +189,13 @@ def _scores(part: pd.DataFrame, model: str, recalibration: str, index: pd.Index)
     p[:, status != FAIR] = np.nan
     fold_names, numbers = tuple(str(name) for name in names), tuple(int(r) for r in repeats)
     return Scores(model, recalibration, p, fold, status, assays, fold_names, numbers)
+
+
+def _ranked_before(updated: Scores, own: Scores | None) -> Scores:
+    """Scores after an update inside the cohort, ranked by the model's own output where it is there for all of them."""
+    if own is None or own.repeats != updated.repeats or (updated.fair & ~own.fair).any():
+        return updated
+    return replace(updated, before=np.where(updated.fair, own.p, np.nan))
 
 
 def _checked(predictions: pd.DataFrame) -> pd.DataFrame:

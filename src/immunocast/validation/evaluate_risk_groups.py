@@ -64,11 +64,16 @@ def group_rows(panel: Panel, outcome: Outcome, scores: Scores, settings: Surviva
         "scheme": panel.scheme,
         "endpoint": panel.endpoint,
     }
-    how = f"{settings.risk_groups} groups by quantiles of each cohort's predictions, no outcomes used"
     kinds = ("low", "middle", "high") if len(widest) == 3 else widest
+    # a cohort whose predictions are all equal has neither low nor high patients: it stands alone
+    alone = [name for name, groups in names.items() if groups == NAMES[1] and len(kinds) > 1]
+    if alone:
+        group[np.isin(np.array(panel.cohorts)[panel.cohort], alone) & (group >= 0)] = len(kinds)
+        kinds = (*kinds, *NAMES[1])
+    how = f"{settings.risk_groups} groups by quantiles of each cohort's predictions, no outcomes used"
     note = join_notes(how, outcome.landmark)
     return _everywhere(head, scores.label, outcome.name, panel.cohorts, panel.cohort, outcome.time, outcome.event,
-                       np.where(mask, group, -1), kinds, note, settings.min_events)  # fmt: skip
+                       np.where(mask, group, -1), kinds, note, settings.min_events, alone)  # fmt: skip
 
 
 def irae_rows(
@@ -133,17 +138,21 @@ def _everywhere(
     names: tuple[str, ...],
     note: str,
     least: int,
+    alone: Sequence[str] = (),
 ) -> tuple[Rows, Rows]:
-    """Rows of every cohort with patients in a group (-1 for none), and combined."""
+    """Rows of every cohort with patients in a group (-1 for none), and combined, without those that stand alone."""
     rows: Rows = []
     curves: Rows = []
     places = [(name, (cohort == k) & (group >= 0)) for k, name in enumerate(cohorts)]
-    for cohort_id, mask in [*places, ("combined", group >= 0)]:
+    together = (group >= 0) & ~np.isin(np.array(cohorts)[cohort], list(alone))
+    left_out = "; ".join(f"{cohort_id} left out: all its predictions are equal" for cohort_id in alone)
+    for cohort_id, mask in [*places, ("combined", together)]:
         if not mask.any():
             continue
+        told = join_notes(note, left_out if cohort_id == "combined" else "")
         strata = cohort[mask] if cohort_id == "combined" else np.zeros(int(mask.sum()), dtype=int)
         base = head | {"cohort_id": cohort_id, "outcome": outcome}
-        rows += _groups(base, time[mask], event[mask], group[mask], names, strata, note, least)
+        rows += _groups(base, time[mask], event[mask], group[mask], names, strata, told, least)
         if event[mask].sum() >= least:
             place = {"model": label, "scheme": head["scheme"], "cohort_id": cohort_id}
             curves += _curves(place | {"curve": f"survival_{outcome}"}, time[mask], event[mask], group[mask], names)

@@ -136,7 +136,8 @@ def _auroc_values(panel: Panel, scores: Scores, rows: np.ndarray) -> np.ndarray:
     if not 0 < panel.y[rows].sum() < rows.sum():
         return np.full(1 + panel.counts.shape[1], np.nan)
     weights = blocks(panel.counts[rows], whole_first=True)
-    ((numerator, denominator),) = resampled_parts([(METRICS["auroc"], None)], panel.y[rows], scores.p[:, rows], weights)
+    p = scores.ranked[:, rows]
+    ((numerator, denominator),) = resampled_parts([(METRICS["auroc"], None)], panel.y[rows], p, weights)
     return quotient(numerator, denominator)
 
 
