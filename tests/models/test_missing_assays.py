@@ -128,7 +128,7 @@ def test_forty_patients_of_one_type_with_a_constant_feature(name, data):
     rows = np.concatenate([np.flatnonzero(y == 1)[:8], np.flatnonzero(y == 0)[:32]])
     few = cohort.iloc[rows].reset_index(drop=True).assign(tumor_type="NSCLC", albumin_g_dl=4.0)
     if getattr(MODELS[name], "choose", False):
-        with pytest.raises(ConfigError, match="Choosing among .* needs 10 patients with and without the event"):
+        with pytest.raises(ConfigError, match=r"Choosing among .* needs 10 patients with and without the event"):
             fit(MODELS[name], few, y[rows])
         return
     model = fit(MODELS[name], few, y[rows])
