@@ -69,6 +69,18 @@ def test_fits_are_those_of_numpy(data):
         np.testing.assert_allclose(fast, numpy, rtol=1e-8, atol=1e-9, err_msg=name)
 
 
+@pytest.mark.parametrize("compiled_way", [False, True])
+def test_a_resample_of_one_prediction_has_no_slope(compiled_way):
+    y, p = np.array([1, 1, 0]), np.array([0.1, 0.5, 0.5])
+    counts = np.array([[0, 1, 2], [2, 1, 1], [1, 1, 1]], dtype=np.uint16)
+    drawn = blocks(counts, compiled=compiled_way)
+    assert np.isnan(resampled_fits(METRICS["calibration_slope"], y, p[None], drawn)[0])
+    y, p = np.array([1, 0, 1, 0]), np.array([0.1, 0.5, 0.5, 0.3])
+    counts = np.array([[0, 1], [1, 1], [1, 2], [0, 3]], dtype=np.uint16)
+    found = resampled_fits(METRICS["calibration_slope"], y, p[None], blocks(counts, compiled=compiled_way))
+    assert np.isnan(found).tolist() == [True, False]
+
+
 def test_fits_of_resamples_far_from_everybody():
     # Newton starts at the fit of everybody: here it must shorten its steps, and leave the polynomial's reach
     rng = np.random.default_rng(7)

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from llvmlite import ir
+from llvmlite import ir  # type: ignore[import-untyped]
 from numba import float64, int64, njit, uint16, uint64, void
 from numba.extending import intrinsic
 
@@ -44,16 +44,18 @@ def _keep(signature: Any) -> Callable[[Callable[..., Any]], Any]:
     return compiled
 
 
-@intrinsic
-def _high_product(typing: Any, a: Any, b: Any) -> Any:
+def _make_high_product(typing, a, b):
     """Upper 64 bits of the product of two words, which numba has no operator for."""
 
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+    def generate(context, builder, signature, arguments):
         wide = ir.IntType(128)
         product = builder.mul(*(builder.zext(word, wide) for word in arguments))
         return builder.trunc(builder.lshr(product, ir.Constant(wide, 64)), ir.IntType(64))
 
     return uint64(uint64, uint64), generate
+
+
+_high_product: Any = intrinsic(_make_high_product)
 
 
 @_keep(void(uint64[:, ::1], uint64[::1], uint64[::1]))
@@ -338,7 +340,7 @@ def slopes(counts, order, ends, x, event, event_x, limits, out):
     x : (k,) logits of the groups, centred.
     event_x : (m,) logits of the patients with the event, centred.
     limits : as for `intercepts`, then intercept and slope from where each column starts.
-    out : (B,), written. A slope that runs away is caught by the caller.
+    out : (B,), written; NaN too where one prediction alone was drawn. A slope that runs away is caught by the caller.
     """
     most, last, longest, tiny = int(limits[0]), limits[1], limits[2], limits[3]
     first_a, first_b = limits[4], limits[5]
@@ -347,7 +349,7 @@ def slopes(counts, order, ends, x, event, event_x, limits, out):
     decay = np.exp(-(first_a + first_b * x))
     w = np.empty((k, TILE))
     a, b, da, db = np.empty(TILE), np.empty(TILE), np.zeros(TILE), np.zeros(TILE)
-    t0, t1, total = np.empty(TILE), np.empty(TILE), np.empty(TILE)
+    t0, t1, total, several = np.empty(TILE), np.empty(TILE), np.empty(TILE), np.empty(TILE)
     g0, g1 = np.empty(TILE), np.empty(TILE)
     h00, h01, h11 = np.empty(TILE), np.empty(TILE), np.empty(TILE)
     e, far = np.empty(TILE), np.zeros(TILE, np.bool_)
@@ -360,15 +362,18 @@ def slopes(counts, order, ends, x, event, event_x, limits, out):
             for t in range(width):
                 t0[t] += drawn[t]
                 t1[t] += drawn[t] * at
+        several[:] = 0.0
         for g in range(k):
             group = w[g]
             for t in range(width):
                 total[t] += group[t]
+                several[t] += min(group[t], 1.0)
         open_ = np.zeros(TILE, np.bool_)
         for t in range(width):
             out[start + t] = np.nan
             a[t], b[t] = first_a, first_b
-            open_[t] = t0[t] > 0.0 and t0[t] < total[t]
+            # where one prediction alone was drawn, no slope is better than another
+            open_[t] = t0[t] > 0.0 and t0[t] < total[t] and several[t] > 1.0
         for step in range(most):
             if not open_.any():
                 break

@@ -20,7 +20,7 @@ from immunocast.features.preprocess import model_frame
 from immunocast.models.recalibration import Recalibrator
 from immunocast.models.spec import ResponseModel
 from immunocast.validation.fold import FINAL, FoldWork, InnerSettings
-from immunocast.validation.fold_tables import prediction_rows, threshold_table, tuning_table
+from immunocast.validation.fold_tables import prediction_table, threshold_table, tuning_table
 from immunocast.validation.inner import Training
 from immunocast.validation.splits import Scheme, Split
 
@@ -115,14 +115,7 @@ def cross_predict(
     keys = [(name, FINAL if split is everybody else split.key) for name, split, _ in found]
     criterion = inner.tuning.criterion_name if inner.tuning is not None else ""
     return CrossPrediction(
-        predictions=pd.concat(
-            [
-                prediction_rows(name, split, result, data[name], scheme.name, endpoint)
-                for name, split, result in found
-                if split is not everybody
-            ],
-            ignore_index=True,
-        ),
+        predictions=prediction_table([one for one in found if one[1] is not everybody], data, scheme.name, endpoint),
         thresholds=threshold_table(found, scheme.name, endpoint),
         tuning=tuning_table(found, scheme.name, criterion),
         bundles={key: result.fitted for key, (_, _, result) in zip(keys, found, strict=True)},
