@@ -11,7 +11,7 @@ from immunocast.models.bundle import save_bundle
 from immunocast.models.recalibrators_file import save_recalibrators
 from immunocast.store.runfolder import RunFolder
 from immunocast.tracking.records import flat_params
-from immunocast.validation.cross_predict import cross_predict
+from immunocast.validation.cross_predict import cross_predict, not_looked_for
 
 
 def run(cfg: DictConfig, work: RunFolder) -> None:
@@ -19,6 +19,8 @@ def run(cfg: DictConfig, work: RunFolder) -> None:
     models, endpoint = oriented.models, endpoint_of(cfg)
     labels = endpoint.label(cohort)
     require_labels(labels, endpoint)
+    # no synthetic patient ever trained a published model
+    unseen = [] if work.manifest()["provenance"]["synthetic"] else not_looked_for(cohort, models)
     result = cross_predict(
         cohort,
         labels.y,
@@ -38,7 +40,7 @@ def run(cfg: DictConfig, work: RunFolder) -> None:
     work.write_meta(
         "train",
         scheme=result.scheme,
-        validation_notes=result.notes,
+        validation_notes=result.notes + unseen,
         left_out_models=oriented.left_out,
         model_notes=list(oriented.notes),
         n_linked_out={s.key: s.n_linked_out for s in result.splits},

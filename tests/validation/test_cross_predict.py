@@ -17,7 +17,7 @@ from immunocast.models.bundle import save_bundle
 from immunocast.models.learner import Learner
 from immunocast.models.spec import ModelSpec
 from immunocast.store.runfolder import RunFolder
-from immunocast.validation.cross_predict import FINAL, cross_predict
+from immunocast.validation.cross_predict import FINAL, cross_predict, not_looked_for
 from immunocast.validation.designs import TrainTest
 from immunocast.validation.fold import InnerSettings
 from immunocast.validation.splits import LeaveOneCohortOut, RepeatedStratifiedKFold
@@ -110,6 +110,13 @@ def test_published_models_carry_their_training_patients(cohort, labels):
     flagged = set(rows.loc[(rows["model"] == "published") & rows["in_training"], "patient_id"])
     expected = set(twin.loc[of[a], "patient_id"]) & set(rows["patient_id"]) | set(twin.loc[targets, "patient_id"])
     assert flagged == expected
+
+
+def test_cohorts_that_trained_a_published_model_and_are_not_here_are_told(cohort):
+    models = {"one": Spy(("Chowell_train",)), "two": Spy(("synthetic-A", "Chowell_train")), "learner": Spy()}
+    (told,) = not_looked_for(cohort, models)
+    assert told.startswith("one, two: trained on Chowell_train, which is not in the data.")
+    assert not not_looked_for(cohort, {"here": Spy(("synthetic-A",)), "learner": Spy()})
 
 
 def test_linked_persons_do_not_train(cohort, labels):

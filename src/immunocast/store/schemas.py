@@ -369,8 +369,8 @@ RISK_GROUPS = _table(
         "group": (
             _TEXT,
             False,
-            "low, middle or high probability of the endpoint ('all' where all are equal); irae or no_irae under the "
-            "models irae_naive and irae_landmark, which forecast nothing",
+            "low, middle or high probability of the endpoint ('all' where a cohort's are equal); irae or no_irae under "
+            "the models irae_naive and irae_landmark, which forecast nothing",
         ),
         "n": (_INT, False, "patients"),
         "n_events": (_INT, False, "deaths (os), progressions or deaths (pfs) among them"),

@@ -24,7 +24,7 @@ from immunocast.validation.fold_tables import prediction_table, threshold_table,
 from immunocast.validation.inner import Training
 from immunocast.validation.splits import Scheme, Split
 
-__all__ = ["FINAL", "CrossPrediction", "cross_predict"]
+__all__ = ["FINAL", "CrossPrediction", "cross_predict", "not_looked_for"]
 
 
 @dataclass(frozen=True)
@@ -202,6 +202,29 @@ def _seen_before(cohort: pd.DataFrame, trained_on: tuple[str, ...]) -> np.ndarra
     """Rows of the cohorts that a published model was trained on, and of persons linked to them."""
     direct = cohort["cohort_id"].isin(trained_on)
     return cohort["person_id"].isin(cohort.loc[direct, "person_id"]).to_numpy()
+
+
+def not_looked_for(cohort: pd.DataFrame, models: Mapping[str, ResponseModel]) -> list[str]:
+    """Sentences on cohorts that published models were trained on and that are not in the data.
+
+    A person of theirs may be here under another id. Only a linkage to those cohorts tells; without it such a patient
+    counts as one whom the model has not seen, and the model looks better than it is.
+
+    Parameters
+    ----------
+    cohort : cohort table of real patients.
+    models : name -> model.
+    """
+    there, absent = set(cohort["cohort_id"]), dict[str, list[str]]()
+    for name, model in models.items():
+        for trained_on in model.spec.trained_on:
+            if trained_on not in there:
+                absent.setdefault(trained_on, []).append(name)
+    return [
+        f"{', '.join(names)}: trained on {trained_on}, which is not in the data. Its patients who are here under other "
+        "ids are not found and count as unseen; load it too, and they are left out"
+        for trained_on, names in absent.items()
+    ]
 
 
 def _check_required(models: Mapping[str, Any], frames: Mapping[str, pd.DataFrame]) -> None:
