@@ -64,9 +64,14 @@ def same(a, b):
     return np.allclose(a, b, rtol=0, atol=1e-12, equal_nan=True)
 
 
-@pytest.mark.parametrize("name", list(build_models(load_config(["models=full"]))))
+SHIPPED = build_models(load_config(["models=full"]))
+SHIPPED["forest"].set_params(estimator__n_estimators=20)
+SHIPPED["hist_gb"].set_params(estimator__max_iter=20)
+
+
+@pytest.mark.parametrize("name", list(SHIPPED))
 def test_every_shipped_model_comes_back_equal(name, data, tmp_path):
-    model, X = fit(build_models(load_config(["models=full"]))[name], data)
+    model, X = fit(SHIPPED[name], data)
     folder = save_bundle(model, tmp_path / "a" / "bundle")
     before = model.predict_proba(X)
     back = load_bundle(folder)

@@ -51,7 +51,7 @@ def same(one, other, X, tolerance=1e-10):
     np.testing.assert_allclose(one.predict_proba(X), other.predict_proba(X), rtol=0, atol=tolerance)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(seed=st.integers(0, 1000), folds=st.booleans(), scale=st.booleans(), weight=st.sampled_from([None, "balanced"]))
 def test_weights_are_copies_of_rows_for_medians_scales_and_coefficients(data, seed, folds, scale, weight):
     X, y = data

@@ -211,7 +211,7 @@ def test_events_per_parameter():
     [
         LogisticRegression(C=0.5),
         LogisticRegression(C=0.5, solver="liblinear"),
-        RandomForestClassifier(60, max_depth=4, random_state=0),
+        RandomForestClassifier(30, max_depth=4, random_state=0),
     ],
     ids=["ridge", "liblinear", "forest"],
 )

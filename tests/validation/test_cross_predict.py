@@ -135,7 +135,6 @@ def test_linked_persons_do_not_train(cohort, labels):
 
 ENGINES = {
     "serial": SerialEngine(),
-    "one thread": JoblibEngine(1, "threading"),
     "two threads": JoblibEngine(2, "threading"),
     "two processes": JoblibEngine(2, "loky"),
 }

@@ -201,7 +201,7 @@ def rich_table(patients):
     return cohort, np.array(y)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(patients=st.lists(patient, min_size=20, max_size=80), seed=st.integers(0, 999))
 def test_every_design_on_any_table(patients, seed):
     """Nobody on both sides, everybody who is eligible once a repeat, the same again, and in any order of the rows."""

@@ -1,0 +1,115 @@
+"""dvc.yaml says of each stage what it reads and writes: else `dvc repro` passes over a change, or loses a table."""
+
+import ast
+
+import pytest
+import yaml
+
+from immunocast.config import frozen, load_config
+from immunocast.store.runfolder import RunFolder
+from immunocast.store.schemas import TABLES
+
+PACKAGES = ("cohort", "features", "metrics", "models", "validation", "explain", "report")
+#: Says how a stage runs, and never what comes out.
+HOW = {"engine", "paths", "tracking"}
+#: Read to refuse a headline model that the endpoint leaves out; `load` and the controls need no number of it.
+REFUSALS = {("load", "evaluation"), ("explain", "evaluation")}
+
+
+@pytest.fixture(scope="module")
+def stages(root):
+    return yaml.safe_load((root / "dvc.yaml").read_text())["stages"]
+
+
+def tables(paths):
+    return {p.split("/")[-1].removesuffix(".parquet") for p in paths if p.endswith(".parquet")}
+
+
+class Sections:
+    """A configuration that keeps which of its sections were asked for."""
+
+    def __init__(self, cfg, seen):
+        self._cfg, self._seen = cfg, seen
+
+    def __getattr__(self, name):
+        self._seen.add(name)
+        return getattr(self._cfg, name)
+
+    __getitem__ = __getattr__
+
+    def get(self, name, default=None):
+        self._seen.add(name)
+        return self._cfg.get(name, default)
+
+
+class Plain(dict):
+    """The same for the configuration as plain values."""
+
+    def __init__(self, plain, seen):
+        super().__init__(plain)
+        self._seen = seen
+
+    def __getitem__(self, name):
+        self._seen.add(name)
+        return super().__getitem__(name)
+
+
+@pytest.fixture(scope="module")
+def watched(pipelines, tmp_path_factory):
+    """Stage -> sections, tables read, tables written and metas written by a small run."""
+    folder = tmp_path_factory.mktemp("watched")
+    few = ["~models.forest", "~models.loris_pan", "~models.pdl1_1", "~models.pdl1_50", "~models.loris_nsclc"]
+    more = ["evaluation.subgroups=[]", "evaluation.n_resamples=100", "explain.n_resamples=100", "cohort.n_patients=200"]
+    cfg = load_config(["experiment=quick", f"paths.work={folder}", "controls.n_refits=0", *few, *more])
+    found = {}
+    patch = pytest.MonkeyPatch()
+    read, write, meta = RunFolder.table, RunFolder.write_table, RunFolder.write_meta
+    for name, run in pipelines.STAGES.items():
+        seen = {"sections": set(), "read": set(), "written": set(), "meta": set()}
+        with patch.context() as m:
+            module = getattr(pipelines, name)
+            if hasattr(module, "frozen"):
+                m.setattr(module, "frozen", lambda _, s=seen: Plain(frozen(cfg), s["sections"]))
+            m.setattr(RunFolder, "table", lambda self, t, s=seen: (s["read"].add(t), read(self, t))[1])
+            m.setattr(
+                RunFolder, "has_table", lambda self, t, s=seen: (s["read"].add(t), self.table_path(t).is_file())[1]
+            )
+            m.setattr(RunFolder, "write_table", lambda self, t, f, s=seen: (s["written"].add(t), write(self, t, f))[1])
+            m.setattr(RunFolder, "write_meta", lambda self, t, s=seen, **f: (s["meta"].add(t), meta(self, t, **f))[1])
+            run(Sections(cfg, seen["sections"]), RunFolder(folder))
+        found[name] = seen
+    return found
+
+
+def test_every_section_that_a_stage_reads_is_among_its_params(watched, stages):
+    for name, seen in watched.items():
+        listed = {str(p).split(".")[0] for p in stages[name]["params"]}
+        asked = {s for s in seen["sections"] - HOW if (name, s) not in REFUSALS}
+        assert "seed" in asked or name == "explain"
+        assert asked <= listed, f"{name} reads {asked - listed}"
+
+
+def test_every_table_that_a_stage_reads_is_a_dep_and_what_it_writes_an_out(watched, stages):
+    for name, seen in watched.items():
+        # a table that a stage writes and reads again is no dep
+        assert seen["read"] - seen["written"] <= tables(stages[name]["deps"]), name
+        assert seen["written"] == tables(stages[name]["outs"]), name
+        assert {f"data/processed/meta/{m}.json" for m in seen["meta"]} <= set(stages[name]["outs"]), name
+
+
+def test_the_report_and_the_sealed_folder_wait_for_every_table_and_every_section(stages):
+    assert tables(stages["report"]["deps"]) == set(TABLES)
+    made = [t for name, stage in stages.items() for t in tables(stage.get("outs", []))]
+    assert sorted(made) == sorted(TABLES), "each by one stage"
+    assert {str(p) for p in stages["report"]["params"]} == set(frozen(load_config())) - HOW
+
+
+def test_a_stage_depends_on_the_packages_that_its_file_imports(stages, root):
+    for name, stage in stages.items():
+        if name == "publish":  # it hands on what is sealed
+            continue
+        tree = ast.parse((root / "pipelines" / f"{name}.py").read_text())
+        modules = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.module}
+        packages = {m.split(".")[1] for m in modules if m.startswith("immunocast.")}
+        assert {f"src/immunocast/{p}" for p in packages & set(PACKAGES)} <= set(stage["deps"]), name
+        assert f"pipelines/{name}.py" in stage["deps"]
