@@ -21,7 +21,7 @@ class Row:
     ----------
     what : what is computed, with its size: "AUROC, AUPRC, Brier; n = 500, B = 2,000".
     ours, peer : names of the two ways.
-    ours_s, peer_s : processor seconds of each round.
+    ours_s, peer_s : seconds of each round, of the processor where `what` does not say wall.
     difference : largest absolute difference of the results.
     target : ratio that is aimed at, None where there is no such.
     """
@@ -89,7 +89,7 @@ def section_markdown(section: Section) -> str:
 def machine() -> str:
     """Processor, system and Python, and settings that change speed."""
     python = f"{platform.system()}, Python {platform.python_version()}"
-    text = f"{processor()}, {os.cpu_count()} cores, one thread used; {python}"
+    text = f"{processor()}, {os.cpu_count()} cores; {python}"
     for name in ("OPENBLAS_CORETYPE", "NPY_DISABLE_CPU_FEATURES"):
         if os.environ.get(name):
             text += f"; {name}={os.environ[name]} is set and may change NumPy's speed"

@@ -26,6 +26,7 @@ from immunocast.metrics import METRICS, blocks, logit, person_weights, quotient,
 from immunocast.metrics import _compiled as compiled
 
 RESAMPLES = 2000
+DEFAULT = compiled.COMPILED_FROM
 THRESHOLD = 0.3
 #: Resamples on which the peer is timed, by patients; half as many are timed as well.
 PEER_RESAMPLES = {500: 200, 5000: 100}
@@ -36,9 +37,11 @@ ABOUT = """
 Values of all B resamples that percentile intervals are made of. The peer is a loop over resamples: `roc_auc_score`,
 `average_precision_score`, `brier_score_loss`, `d2_brier_score` of scikit-learn; for the calibration slope
 `LogisticRegression(C=inf, solver="newton-cholesky")` on the logit; for the calibration intercept, which needs an
-offset that scikit-learn lacks, Newton's method in NumPy; for net benefit two counts in NumPy. Predictions have three
-digits, so that there are ties. immunocast's NumPy way batches resamples; its compiled way (numba) is taken from
-{from_:,} patient-resamples on. Drawing the resamples is within immunocast's time, not within the peer's.
+offset that scikit-learn lacks, Newton's method in NumPy; for net benefit two counts and for O/E two sums in NumPy.
+All eight are the catalogue but for the integrated calibration index (ICI), for which neither scikit-learn nor NumPy has
+a peer: its seconds stand below. Predictions have three digits, so that there are ties. immunocast's NumPy way batches
+resamples; its compiled way (numba) is taken from {from_:,} patient-resamples on. Drawing the resamples is within
+immunocast's time, not within the peer's.
 """
 
 
@@ -73,11 +76,12 @@ PEERS = {
     "scaled_brier": d2_brier_score,
     "calibration_intercept": lambda y, p: newton_intercept(y, logit(p)),
     "calibration_slope": lambda y, p: sklearn_slope(y, logit(p)),
+    "oe_ratio": lambda y, p: y.sum() / p.sum(),
     "net_benefit": counted_benefit,
 }
 SETS = {
     "AUROC, AUPRC, Brier": ("auroc", "auprc", "brier"),
-    "all seven metrics": tuple(PEERS),
+    "all eight metrics": tuple(PEERS),
 }
 
 WAYS = ("NumPy", "compiled")
@@ -158,7 +162,6 @@ def section(rounds: int) -> Section:
     """The rows of both sizes, both sets of metrics, both ways."""
     rows: list[Row] = []
     notes: list[str] = []
-    default = compiled.COMPILED_FROM
     with threadpool_limits(1):
         for n, k in PEER_RESAMPLES.items():
             case = Case(n, k)
@@ -166,14 +169,29 @@ def section(rounds: int) -> Section:
                 case.turn(keep=turn > 0)
             rows += case.rows()
             notes.append(case.linearity())
-    compiled.COMPILED_FROM = default
+    compiled.COMPILED_FROM = DEFAULT
     cold, warm = first_use()
+    with threadpool_limits(1):
+        notes.append(ici_seconds(rounds))
     notes.append(
         f"The compiled loops cost {cold:.1f} s the first time on a machine, {warm:.1f} s once a process afterwards "
         "(numba included); their machine code is kept on disk."
     )
     packages = ("immunocast", "numpy", "numba", "scikit-learn")
-    return Section("Bootstrap", ABOUT.format(from_=default), rows, packages, notes)
+    return Section("Bootstrap", ABOUT.format(from_=DEFAULT), rows, packages, notes)
+
+
+def ici_seconds(rounds: int) -> str:
+    """Seconds of the index alone, its resamples drawn, which no peer is timed for."""
+    found = []
+    for n in PEER_RESAMPLES:
+        case = Case(n, 2)
+        for way in WAYS:
+            compiled.COMPILED_FROM = 0 if way == "compiled" else n * RESAMPLES + 1
+            seconds = [timed(partial(ours, case.y, case.p, ("ici",)))[1] for _ in range(rounds + 1)][1:]
+            found.append(f"n = {n:,}, {way} {statistics.median(seconds):.3g} s")
+    compiled.COMPILED_FROM = DEFAULT
+    return f"ICI alone, B = {RESAMPLES:,}, resamples drawn within: {'; '.join(found)}."
 
 
 def first_use() -> tuple[float, float]:

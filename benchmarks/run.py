@@ -5,7 +5,7 @@
     python benchmarks/run.py bootstrap --out page.md
 
 A benchmark is a file bench_NAME.py beside this one with a function `section(rounds) -> Section` (_table.py); it is
-found by that. Peers see the same data in the same run, one thread each, and a benchmark stops where results differ.
+found by that. Peers see the same data in the same run, and a benchmark stops where results differ.
 """
 
 from __future__ import annotations
@@ -23,9 +23,10 @@ PAGE = HERE.parent / "docs" / "benchmarks.md"
 HEAD = """# Benchmarks
 
 Written by `make bench`, which measures anew and replaces this page; one section alone, to the terminal:
-`python benchmarks/run.py NAME`. Each ratio is of two ways timed in the same run, in turn, on the same data, one thread
-each, after both were run once; seconds are processor time, medians over rounds with the range. A benchmark stops where
-the two results differ by more than it says.
+`python benchmarks/run.py NAME`. Each ratio is of two ways timed in the same run, in turn, on the same data, after both
+were run once. Seconds are processor time and one thread is used, but where a row says wall: there both cores are used
+and the clock on the wall counts. Medians over {rounds} rounds with the range. A benchmark stops where the two results
+differ by more than it says.
 
 Machine: {machine}.
 """
@@ -53,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         os.environ[name] = "1"  # before anything numerical is imported
     from _table import machine, section_markdown
 
-    text = HEAD.format(machine=machine())
+    text = HEAD.format(machine=machine(), rounds=args.rounds)
     print(text, flush=True)
     for name in args.names or known:
         part = section_markdown(importlib.import_module(f"bench_{name}").section(args.rounds))

@@ -238,14 +238,17 @@ def group_sums(counts, order, ends, out):
 def _add_up_groups(counts, order, ends, start, width, out):
     """Counts of a tile, patients with equal predictions added up: into (k, TILE)."""
     position = 0
+    sums = np.empty(TILE, np.int32)
     for g in range(len(ends)):
-        group = out[g]
-        group[:] = 0.0
+        sums[:] = 0
         while position < ends[g]:
             drawn = counts[order[position], start : start + width]
             for t in range(width):
-                group[t] += drawn[t]
+                sums[t] += drawn[t]
             position += 1
+        group = out[g]
+        for t in range(TILE):
+            group[t] = sums[t]
 
 
 @_keep(void(_COUNTS, int64[::1], int64[::1], float64[::1], int64[::1], float64, float64[::1], float64[::1]))
@@ -285,7 +288,7 @@ def intercepts(counts, order, ends, x, event, first, limits, out):
             out[start + t] = np.nan
             a[t] = first
             open_[t] = observed[t] > 0.0 and observed[t] < total[t]
-        for _ in range(most):
+        for step in range(most):
             if not open_.any():
                 break
             for t in range(width):
@@ -293,6 +296,12 @@ def intercepts(counts, order, ends, x, event, first, limits, out):
             expected[:], squares[:] = 0.0, 0.0
             for g in range(k):
                 d, group = decay[g], w[g]
+                if step == 0:  # all columns start at one place
+                    same = 1.0 / (1.0 + d * factor[0])
+                    for t in range(width):
+                        expected[t] += group[t] * same
+                        squares[t] += group[t] * (same * same)
+                    continue
                 for t in range(width):
                     mu = 1.0 / (1.0 + d * factor[t])
                     v = group[t] * mu
@@ -300,10 +309,10 @@ def intercepts(counts, order, ends, x, event, first, limits, out):
                     squares[t] += v * mu
             for t in range(width):
                 if open_[t]:
-                    step = (observed[t] - expected[t]) / max(expected[t] - squares[t], tiny)
-                    step = min(max(step, -longest), longest)
-                    a[t] += step
-                    if abs(step) <= last * (1.0 + abs(a[t])):
+                    up = (observed[t] - expected[t]) / max(expected[t] - squares[t], tiny)
+                    up = min(max(up, -longest), longest)
+                    a[t] += up
+                    if abs(up) <= last * (1.0 + abs(a[t])):
                         open_[t] = False
                         out[start + t] = a[t]
 
@@ -387,15 +396,24 @@ def slopes(counts, order, ends, x, event, event_x, limits, out):
                 xg, group = x[g], w[g]
                 xx = xg * xg
                 if step == 0:  # all columns start at one place
-                    e[:] = decay[g]
-                else:
-                    _tile_of_exponentials(da, db, xg, e, width)
+                    same = 1.0 / (1.0 + decay[g])
+                    curved = same * (1.0 - same)
                     for t in range(width):
-                        e[t] *= decay[g]
-                    if any_far:  # column by column, so that none depends on its neighbours
-                        for t in range(width):
-                            if far[t]:
-                                e[t] = math.exp(min(-(a[t] + b[t] * xg), 700.0))
+                        v = group[t] * same
+                        g0[t] += v
+                        g1[t] += v * xg
+                        v = group[t] * curved
+                        h00[t] += v
+                        h01[t] += v * xg
+                        h11[t] += v * xx
+                    continue
+                _tile_of_exponentials(da, db, xg, e, width)
+                for t in range(width):
+                    e[t] *= decay[g]
+                if any_far:  # column by column, so that none depends on its neighbours
+                    for t in range(width):
+                        if far[t]:
+                            e[t] = math.exp(min(-(a[t] + b[t] * xg), 700.0))
                 for t in range(width):
                     mu = 1.0 / (1.0 + e[t])
                     v = group[t] * mu
