@@ -168,6 +168,18 @@ def check(cfg: DictConfig) -> None:
             f"evaluation names the model {wrong[0]!r}, which is not among models: {', '.join(names)}. "
             "Set evaluation.headline_model and evaluation.references."
         )
+    for name in (*settings.references, *settings.subgroup_models):
+        method = name.partition("+")[2]
+        if method and method not in cfg.recalibration.methods:
+            raise ConfigError(
+                f"evaluation names {name!r}, and recalibration.methods is [{', '.join(cfg.recalibration.methods)}]: "
+                f"there will be no such predictions. Add {method} there, or name {name.split('+')[0]}."
+            )
+    if "+" in settings.headline_model:
+        raise ConfigError(
+            f"evaluation.headline_model is {settings.headline_model!r}; name a model, without a recalibration: "
+            f"{settings.headline_model.split('+')[0]}. Its recalibrated predictions are evaluated beside it."
+        )
     absent = [m for m in settings.subgroup_models if m.split("+")[0] not in names]
     if absent:
         raise ConfigError(
@@ -299,10 +311,12 @@ def build_oriented(cfg: DictConfig) -> Oriented:
     Raises
     ------
     ConfigError
-        Where one is no response model, and where the headline model can't be used for the endpoint.
+        Where one is no response model, where the headline model can't be used for the endpoint, and where a control
+        is to be made of a model that does not learn from labels.
     """
     from immunocast.models.orientation import orient
     from immunocast.models.spec import ResponseModel
+    from immunocast.validation.controls_inputs import require_learner
 
     models = {}
     for name, node in cfg.models.items():
@@ -317,6 +331,9 @@ def build_oriented(cfg: DictConfig) -> Oriented:
     headline = cfg.evaluation.headline_model
     if headline in oriented.left_out:
         raise ConfigError(f"evaluation.headline_model: {oriented.left_out[headline]}. Name another model.")
+    for name in cfg.controls.models:
+        if name in oriented.models:
+            require_learner(str(name), oriented.models[name])
     return oriented
 
 

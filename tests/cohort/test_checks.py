@@ -243,7 +243,8 @@ def test_performance_too_good_to_be_true():
             ("auroc", "m", "D", "all", np.nan, np.nan, np.nan),
         ],
         columns=["metric", "model", "cohort_id", "subgroup", "estimate", "ci_low", "ci_high"],
-    ).assign(n=100)  # fmt: skip
+    ).assign(n=100, recalibration="none")  # fmt: skip
+    rows = pd.concat([rows, rows.assign(recalibration="platt")])
     assert [(f["code"], f["cohort_id"]) for f in check_performance(rows, False)] == [
         ("IC-PERF-001", "A"), ("IC-PERF-002", "B"),
     ]  # fmt: skip

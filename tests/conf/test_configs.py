@@ -191,6 +191,9 @@ def test_no_place_enters_params_or_the_frozen_configuration(root, monkeypatch):
         (["tuning=optuna", "tuning.storage=trials"], ["tuning.storage", ".db"]),
         (["tuning=optuna", "tuning.timeout_s=-1"], ["tuning.timeout_s is -1"]),
         (["evaluation.references=[loris+platt]"], ["loris+platt", "references"]),
+        (["evaluation.references=[loris_routed+beta]"], ["loris_routed+beta", "recalibration.methods is [platt]"]),
+        (["evaluation.subgroup_models=[ridge+foo]"], ["ridge+foo", "recalibration.methods"]),
+        (["evaluation.headline_model=ridge+platt"], ["ridge+platt", "without a recalibration: ridge"]),
         (["decisions.prices.treatment=cheap"], ["decisions.prices.treatment", "cheap"]),
         (["decisions.prices.test.dna=null"], ["decisions.prices.test.dna", "0 where it costs nothing"]),
         (["+decisions.prices.test.ct=5"], ["decisions.prices.test.ct", "pdl1"]),
@@ -222,6 +225,12 @@ def test_a_constructor_that_refuses_keeps_its_words():
         build(load_config(["validation=repeated_kfold", "validation.n_splits=1"]).validation, "validation")
     with pytest.raises(ConfigError, match=r"Cannot build models\.ridge.*nonsense"):
         build_models(load_config(["+models.ridge.estimator.nonsense=1"]))
+
+
+@pytest.mark.parametrize("model", ["loris_pan", "cox_os"])
+def test_a_control_of_a_model_that_does_not_learn_from_labels_is_refused_before_training(model):
+    with pytest.raises(ConfigError, match=f"controls.models: {model} is not fitted to the labels"):
+        build_models(load_config([f"controls.models=[{model}]", "+model@models.cox_os=cox_os"]))
 
 
 def test_a_bare_classifier_is_refused_with_the_mend():

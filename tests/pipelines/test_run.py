@@ -13,6 +13,7 @@ import pytest
 
 from immunocast.cohort.synthetic import SyntheticCohort
 from immunocast.config import load_config
+from immunocast.errors import DataError
 from immunocast.store.runfolder import RunFolder, list_runs
 from immunocast.store.schemas import TABLES
 
@@ -170,6 +171,14 @@ def test_one_class_only_is_told(root, tmp_path):
     done = run_py(root, tmp_path, "cohort=csv", "cohort.file=one.csv", "validation=repeated_kfold", "tracking=none")
     assert done.returncode == 2
     assert "all are non-responders" in done.stderr
+
+
+def test_a_cohort_with_a_reserved_name_is_refused_before_training(pipelines, tmp_path):
+    cohort = SyntheticCohort(n_patients=60, n_cohorts=1, seed=3).load().cohort
+    cohort.assign(cohort_id="combined").to_csv(tmp_path / "c.csv", index=False)
+    cfg = load_config(["cohort=csv", f"cohort.file={tmp_path / 'c.csv'}"])
+    with pytest.raises(DataError, match=r"reserved .*'combined'.*Rename the cohort"):
+        pipelines.STAGES["load"](cfg, RunFolder(tmp_path / "w"))
 
 
 def _numbers(pipelines, folder, *overrides):

@@ -146,6 +146,14 @@ def test_tiny_strata_are_no_warning(tiny):
     assert sorted(np.concatenate([s.test for s in splits])) == list(range(80 + tiny))
 
 
+@pytest.mark.parametrize("name", ["x" * 300, "ä" * 100])
+def test_folders_of_folds_with_long_names_fit_into_a_file_system(name, tmp_path):
+    keys = [fold_key(0, name + end) for end in ("", "1", "2")]
+    assert len(set(keys)) == 3
+    for key in keys:
+        (tmp_path / key).mkdir()
+
+
 @pytest.mark.parametrize(("events", "mend"), [(3, "n_splits to 3 or fewer"), (1, "too few for any number of folds")])
 def test_kfold_says_what_to_do_about_a_small_class(events, mend):
     cohort = pd.DataFrame({"patient_id": [f"P{i}" for i in range(12)], "cohort_id": "A"})

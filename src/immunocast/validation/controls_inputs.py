@@ -74,6 +74,21 @@ class Controlled:
         return replace(self.panel, y=y[self.row], scores=(scores,)), scores
 
 
+def require_learner(name: str, model: Any) -> None:
+    """Refuse a model that is not fitted to labels.
+
+    Raises
+    ------
+    ConfigError
+        Naming it.
+    """
+    if not model.spec.learned or getattr(model.spec, "target", "label") != "label":
+        raise ConfigError(
+            f"controls.models: {name} is not fitted to the labels, so that permuting or resampling them says "
+            "nothing about it. Name learners only."
+        )
+
+
 def controlled(
     cohort: pd.DataFrame,
     y: pd.Series,
@@ -106,12 +121,7 @@ def controlled(
                 f"controls.models names {name!r}, which has no predictions. Models: {', '.join(models)}. "
                 "Set controls.models, e.g. controls.models=[ridge]."
             )
-        spec = models[name].spec
-        if not spec.learned or getattr(spec, "target", "label") != "label":
-            raise ConfigError(
-                f"controls.models: {name} is not fitted to the labels, so that permuting or resampling them says "
-                "nothing about it. Name learners only."
-            )
+        require_learner(name, models[name])
     known = y.notna().to_numpy()
     table = cohort[known].reset_index(drop=True)
     panel = panels(own, n_resamples=1, seed=0)[0]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Protocol
 from urllib.parse import quote
 
@@ -36,13 +37,22 @@ class Split:
         return fold_key(self.repeat, self.fold)
 
 
+#: Longest name of a fold's folder; file systems end at 255 bytes, some sooner.
+_LONGEST_KEY = 150
+
+
 def fold_key(repeat: int, fold: str) -> str:
     """Name of a fold's bundle folder; what a cohort's name may hold but a file's may not is escaped.
+
+    The end of a name that is too long for a file system is replaced by a digest.
 
     >>> fold_key(0, "A/B")
     'r0-A%2FB'
     """
-    return f"r{repeat}-{quote(fold, safe=' ')}"
+    name = quote(fold, safe=" ")
+    if len(name) > _LONGEST_KEY:
+        name = f"{name[: _LONGEST_KEY - 20]}~{sha256(fold.encode()).hexdigest()[:16]}"
+    return f"r{repeat}-{name}"
 
 
 class Scheme(Protocol):
