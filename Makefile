@@ -55,9 +55,13 @@ repro: setup ## Run the stages by DVC, only what changed (ARGS: dvc repro option
 reproduce-loris: setup ## Reproduce the published LORIS results on the public data
 	$(BIN)/python pipelines/reproduce_loris.py $(ARGS)
 
+.PHONY: loris-targets
+loris-targets: setup ## Measure the targets on the public cohorts: each call is a look at external data, to be logged
+	$(BIN)/python pipelines/loris_targets.py $(ARGS)
+
 .PHONY: bench
-bench: setup ## Measure the bootstrap against scikit-learn in a loop
-	$(BIN)/python benchmarks/bench_bootstrap.py $(ARGS)
+bench: setup ## Measure the hot path against its peers, and write docs/benchmarks.md
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/run.py $(ARGS)
 
 .PHONY: bench-checks
 bench-checks: setup ## Plant every trap in synthetic cohorts: what the checks find, and false alarms

@@ -69,6 +69,18 @@ def test_fits_are_those_of_numpy(data):
         np.testing.assert_allclose(fast, numpy, rtol=1e-8, atol=1e-9, err_msg=name)
 
 
+@pytest.mark.parametrize("compiled_way", [False, True])
+def test_a_resample_of_one_prediction_has_no_slope(compiled_way):
+    y, p = np.array([1, 1, 0]), np.array([0.1, 0.5, 0.5])
+    counts = np.array([[0, 1, 2], [2, 1, 1], [1, 1, 1]], dtype=np.uint16)
+    drawn = blocks(counts, compiled=compiled_way)
+    assert np.isnan(resampled_fits(METRICS["calibration_slope"], y, p[None], drawn)[0])
+    y, p = np.array([1, 0, 1, 0]), np.array([0.1, 0.5, 0.5, 0.3])
+    counts = np.array([[0, 1], [1, 1], [1, 2], [0, 3]], dtype=np.uint16)
+    found = resampled_fits(METRICS["calibration_slope"], y, p[None], blocks(counts, compiled=compiled_way))
+    assert np.isnan(found).tolist() == [True, False]
+
+
 def test_fits_of_resamples_far_from_everybody():
     # Newton starts at the fit of everybody: here it must shorten its steps, and leave the polynomial's reach
     rng = np.random.default_rng(7)
@@ -107,7 +119,7 @@ def example(n=90, n_resamples=2 * TILE + 7):
     return y, p, person_weights([f"{i:03d}" for i in range(n)], n_resamples=n_resamples)
 
 
-@pytest.mark.parametrize("name", [name for name in METRICS if name != "ici"])  # which has no compiled form
+@pytest.mark.parametrize("name", [name for name in METRICS if name != "ici"])  # its products' bits are BLAS's
 def test_repeats_are_averaged_and_columns_do_not_see_each_other(name):
     y, p, counts = example()
     metric, threshold = METRICS[name], 0.3 if METRICS[name].at_threshold else None
@@ -125,6 +137,42 @@ def test_draws_are_those_of_numpy(monkeypatch):
     numpy = person_weights(persons, strata, n_resamples=75, seed=4)
     monkeypatch.setattr(compiled, "COMPILED_FROM", 0)
     np.testing.assert_array_equal(person_weights(persons, strata, n_resamples=75, seed=4), numpy)
+
+
+@few
+@given(st.integers(1, 300), st.integers(1, 2 * TILE + 3), st.integers(0, 10_000))
+def test_draws_are_those_of_a_generator(m, n_resamples, seed):
+    # halves of words are left over from one resample, and from one tile, to the next where m is odd
+    rows, counts = np.random.default_rng(seed).permutation(m), np.full((m, n_resamples), 9, np.uint16)
+    compiled.draw_counts(counts, rows, np.random.default_rng(seed))
+    drawn = np.random.default_rng(seed).integers(0, m, (n_resamples, m))
+    expected = np.array([np.bincount(one, minlength=m) for one in drawn]).T
+    np.testing.assert_array_equal(counts[rows], expected)
+
+
+def test_draws_that_are_made_anew_are_those_of_a_generator():
+    # NumPy throws a draw away with probability (2**32 mod m) / 2**32
+    m, n_resamples = 200_003, 11
+    assert 2**32 % m / 2**32 * m * n_resamples > 30
+    counts = np.zeros((m, n_resamples), np.uint16)
+    compiled.draw_counts(counts, np.arange(m), np.random.default_rng(1))
+    rng = np.random.default_rng(1)
+    for column in counts.T:
+        np.testing.assert_array_equal(column, np.bincount(rng.integers(0, m, m), minlength=m))
+
+
+def test_only_a_fresh_generator_whose_state_is_known_is_followed():
+    counts = np.zeros((3, 2), np.uint16)
+    with pytest.raises(AssertionError):
+        compiled.draw_counts(counts, np.arange(3), np.random.Generator(np.random.MT19937(1)))
+
+
+@few
+@given(resamples())
+def test_ici_is_that_of_numpy(data):
+    y, p, counts = data
+    numpy, fast = both(y, p[None], counts, METRICS["ici"])
+    np.testing.assert_allclose(fast, numpy, rtol=0, atol=1e-9)
 
 
 def test_the_size_alone_decides(monkeypatch):

@@ -167,3 +167,11 @@ def test_curves_fall_from_one_and_order_does_not_matter(rows):
     assert (one.statistic, one.p) == pytest.approx((two.statistic, two.p), nan_ok=True, abs=1e-9)
     fit = cox(time, event, np.column_stack([group == 1, group == 2]).astype(float))
     assert fit is None or np.isfinite(fit.coefficients).all()
+
+
+def test_a_score_far_outside_of_those_fitted_has_a_survival():
+    time, event, group, _ = patients()
+    link = survival_link(time, event, group + np.random.default_rng(1).normal(size=len(time)))
+    survival = link.survival([-1e6, 1e6], [0.0, np.median(time)])
+    assert survival[:, 0].tolist() == [1, 1], "nobody has died at the start"
+    assert sorted(survival[:, 1]) == pytest.approx([0, 1])

@@ -190,6 +190,7 @@ def test_bundles_come_back_equal_with_their_parts(data, tmp_path):
     assert back.spec == model.spec == read_spec(tmp_path / "a")
     assert back.weights_ == model.weights_
     assert back.inner_ == model.inner_
+    assert back.inputs_used_ == model.inputs_used_
     save_bundle(back, tmp_path / "b")
     assert (tmp_path / "a" / "bundle.json").read_bytes() == (tmp_path / "b" / "bundle.json").read_bytes()
     kept = {p.name for p in (tmp_path / "a" / "parts").iterdir()}

@@ -126,8 +126,8 @@ def _heterogeneity(n: int, events: int) -> Rows:
                 {"metric": metric, "model": "ridge", "recalibration": "none", **_WHERE, "grouping": grouping,
                  "threshold_or_horizon": np.nan, "n_levels": 2, "n": n, "n_events": events, "estimate": value,
                  "ci_low": value - 0.05, "ci_high": value + 0.05, "pi_low": value - 0.1, "pi_high": value + 0.1,
-                 "tau": 0.1, "i2": 0.3, "q": 1.4, "df": 1, "p": p, "p_adjusted": min(1, 2 * p), "family": "holm over 2 groupings",
-                 "note": "logit scale, REML"}
+                 "tau": 0.1, "i2": 0.3, "q": 1.4, "df": 1, "p": p, "p_adjusted": min(1, 2 * p),
+                 "family": "holm over 2 groupings", "note": "logit scale, REML"}
             )  # fmt: skip
     return rows
 

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from immunocast.report.summary import results_table, summary_markdown
-from immunocast.report.verdict import comparison_sentence, verdict
+from immunocast.report.verdict import best_sentence, comparison_sentence, verdict
 from immunocast.report.view import RunView
 from immunocast.store.runfolder import RunFolder
 
@@ -118,3 +118,20 @@ def test_a_recalibrated_reference_is_not_called_the_reference(toy_run: RunFolder
     found = table[column].filter(like="LORIS").filter(like="ecalibrated")
     assert found.iloc[0] == table.loc[RunView(run).label("ridge"), column]
     assert table.loc[RunView(run).label("loris_routed"), column] == "reference"
+
+
+def test_models_that_cannot_be_told_from_the_best_stand_in_place_of_a_ranking(make_run) -> None:
+    run = make_run()
+    frame = run.table("comparisons")
+    frame = frame[(frame["metric"] == "auroc") & (frame["cohort_id"] == "combined")]
+    frame["p"] = [0.0001 if m == "tmb_10" else 0.4 for m in frame["model"]]
+    frame["difference"] = -0.03
+    run.write_table("comparisons", frame)
+    said = best_sentence(RunView(run))
+    told, behind = said.split("Behind at least one of them:")
+    assert "LORIS, routed" in told
+    assert "Ridge logistic regression" in told
+    assert behind.strip() == "TMB ≥ 10 mut/Mb."
+    frame["p"] = 0.0001
+    run.write_table("comparisons", frame)
+    assert best_sentence(RunView(run)).startswith("By AUROC, LORIS, routed is better than each other model")

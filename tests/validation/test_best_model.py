@@ -8,7 +8,7 @@ from scipy.special import expit
 from immunocast.errors import DataError
 from immunocast.metrics import auroc, brier, corrected_t, holm
 from immunocast.validation.evaluate import evaluate
-from immunocast.validation.multiplicity import distinguishable
+from immunocast.validation.multiplicity import COMPARISON_FAMILY, adjust, distinguishable
 
 NOISE = {"forest": 0.5, "loris_routed": 0.6, "ridge": 0.5, "rule": 5.0}
 
@@ -147,3 +147,22 @@ def test_what_was_not_compared_is_refused(comparisons):
     twice = pd.concat([comparisons, comparisons.assign(scheme="other")])
     with pytest.raises(DataError, match="several validation schemes"):
         distinguishable(twice)
+
+
+def test_recalibrated_versions_are_no_further_models():
+    rows = pd.DataFrame(
+        {
+            "model": ["ridge", "forest", "ridge+platt", "forest+platt"],
+            "metric": "auroc",
+            "threshold_or_horizon": np.nan,
+            "reference_model": "loris_routed",
+            "scheme": "s",
+            "cohort_id": "combined",
+            "subgroup": "all",
+            "level": "all",
+            "p": [0.02, 0.5, 0.02, 0.5],
+        }
+    )
+    found = adjust(rows, COMPARISON_FAMILY, "models")
+    assert found["p_adjusted"].tolist() == pytest.approx([0.04, 0.5, 0.04, 0.5])
+    assert set(found["family"]) == {"holm over 2 models"}

@@ -158,6 +158,17 @@ def test_no_signal_is_no_alarm(seed):
     assert codes == ["IC-PERF-004"]
 
 
+def test_persons_too_few_to_exchange_labels_are_no_suspicion():
+    """Five persons with 48 rows each, in two cohorts: nearly every exchange leaves labels where they were."""
+    cohort, y = noise(effect=1.0)
+    cohort["person_id"] = [f"p{i % 5}" for i in range(len(cohort))]
+    row = permutation(prepare(cohort, y, ridge()))
+    assert np.isnan(row["estimate"])
+    assert row["verdict"] == "none"
+    assert row["note"].startswith("too few persons")
+    assert check_controls(pd.DataFrame([row])) == []
+
+
 def test_the_judgement_by_hand():
     assert above_half(np.full(10, 0.5)) == 1
     assert above_half(np.full(10, 0.6)) == 0

@@ -1,5 +1,7 @@
 """The outer loop: who is predicted by whom, flags of published models, and equal results on every engine."""
 
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -17,6 +19,7 @@ from immunocast.models.spec import ModelSpec
 from immunocast.store.runfolder import RunFolder
 from immunocast.validation.cross_predict import FINAL, cross_predict, not_looked_for
 from immunocast.validation.designs import TrainTest
+from immunocast.validation.fold import InnerSettings
 from immunocast.validation.splits import LeaveOneCohortOut, RepeatedStratifiedKFold
 
 
@@ -226,3 +229,21 @@ def test_a_learner_that_could_only_abstain_is_refused_before_anything_is_fitted(
     alone = {"tmb_10": models["tmb_10"], "loris_pan": build_models(load_config())["loris_pan"]}
     result = cross_predict(cohort.drop(columns="tumor_type"), labels, alone, LeaveOneCohortOut())
     assert result.predictions.groupby("model")["abstained"].all().to_dict() == {"loris_pan": True, "tmb_10": False}
+
+
+def test_a_note_is_told_once_with_the_range_of_its_counts(cohort, labels):
+    few = cohort.groupby("cohort_id").head(30)
+    found = cross_predict(
+        few,
+        labels[few.index],
+        {"pdl1_1": build_models(load_config(["~models.forest"]))["pdl1_1"]},
+        RepeatedStratifiedKFold(4, 2),
+        inner=InnerSettings(recalibrations=("platt",), n_splits=2),
+    )
+    (note,) = found.notes
+    assert re.fullmatch(
+        r"pdl1_1, 8 of 8 folds and the final model: recalibration platt needs 20 events and 20 non-events, there are "
+        r"\d+ to \d+ and "
+        r"\d+ to \d+",
+        note,
+    )

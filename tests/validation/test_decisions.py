@@ -266,6 +266,9 @@ def test_nobody_is_treated_for_a_harm():
     found = measures(result.decisions)
     assert not {"treated_per_responder", "cost_per_responder"} & set(found.index)
     assert found["note"].str.contains("positive: predicted to have the event").all()
+    everybody = measures(result.decisions, model="treat_all").loc["npv", "note"]
+    assert everybody.startswith("everybody is predicted to have the event")
+    assert not found["note"].str.contains("would be treated").any()
     assert "decisions leave out" in result.notes[0]
     assert "death" in result.notes[0]
     assert measures(decide(drawn(endpoint="dcb"))).loc["treated_per_responder", "estimate"] > 1

@@ -146,6 +146,14 @@ def test_tiny_strata_are_no_warning(tiny):
     assert sorted(np.concatenate([s.test for s in splits])) == list(range(80 + tiny))
 
 
+@pytest.mark.parametrize(("events", "mend"), [(3, "n_splits to 3 or fewer"), (1, "too few for any number of folds")])
+def test_kfold_says_what_to_do_about_a_small_class(events, mend):
+    cohort = pd.DataFrame({"patient_id": [f"P{i}" for i in range(12)], "cohort_id": "A"})
+    cohort["person_id"] = cohort["patient_id"]
+    with pytest.raises(ConfigError, match=mend):
+        list(RepeatedStratifiedKFold(5, 1).split(cohort, np.arange(12) < events))
+
+
 @pytest.mark.parametrize(("n_splits", "n_repeats"), [(1, 5), (5, 0)])
 def test_kfold_refuses_settings(n_splits, n_repeats):
     with pytest.raises(ConfigError, match="at least"):

@@ -4,6 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from immunocast.cohort.outcomes import make_labels
+from immunocast.cohort.synthetic import SyntheticCohort
+from immunocast.config import build, build_models, inner_settings, load_config
 from immunocast.errors import ConfigError
 from immunocast.metrics import auroc, brier, calibration_intercept, net_benefit
 from immunocast.validation.targets import (
@@ -15,6 +18,7 @@ from immunocast.validation.targets import (
     net_benefit_rows,
     verdict_rows,
 )
+from immunocast.validation.targets_run import measure_targets
 
 DRAW = {"n_resamples": 200, "seed": 3}
 OPPONENTS = {"b": "old", "a": "old", "tiny": "other"}
@@ -145,3 +149,30 @@ def test_what_is_not_there_is_named(predictions):
         common_patients(predictions, "new", {"c": "old"}, **DRAW)
     with pytest.raises(ConfigError, match=r"no predictions of 'newest'; there are: new, old, other"):
         common_patients(predictions, "newest", {"a": "old"}, **DRAW)
+
+
+def test_the_measurement_on_synthetic_patients():
+    """Every stated target gets a verdict, on the models and settings of the experiment, a small blend apart."""
+    cfg = load_config(["experiment=loris_targets", "recalibration.inner_splits=3", "validation=loco"])
+    wanted = {key: cfg.targets[key] for key in cfg.targets} | {
+        "opponents": {"synthetic-A": "loris_routed", "synthetic-B": "loris_pan"},
+        "survival_opponents": {"synthetic-B": "loris_pan"},
+        "calibration_train": ["synthetic-A"],
+        "brier": {"synthetic-B": 0.2},
+    }
+    models = build_models(cfg)
+    models = {name: models[name] for name in ("loris_pan", "loris_routed", "ridge", "blend", "cox_os")}
+    models["blend"].set_params(parts={"ridge": models["ridge"], "update": models["blend"].parts["update"]})
+    cohort = SyntheticCohort(n_patients=400, n_cohorts=2, seed=4).load().cohort
+    tables = measure_targets(
+        cohort, make_labels(cohort).y, models, build(cfg.validation, "validation"), wanted,
+        endpoint="response", inner=inner_settings(cfg), n_resamples=100, seed=1, min_events=10,
+    )  # fmt: skip
+    assert tables["auroc"]["cohort_id"].tolist() == ["synthetic-A", "synthetic-B", HEADLINE]
+    assert tables["other models, not chosen"]["model"].tolist() == ["ridge", "cox_os"]
+    assert tables["calibration"]["cohort_id"].tolist() == ["synthetic-B"]
+    assert set(tables["weights"]["part"]) == {"ridge", "update"}
+    assert (tables["weights"].groupby(["scheme", "fold"])["weight"].sum() - 1).abs().max() < 1e-9
+    verdict = tables["verdict"]
+    assert verdict["met"].isin([True, False]).all()
+    assert len(verdict) == len(set(verdict["target"]))

@@ -20,6 +20,8 @@ _LARGEST = 40.0
 
 #: Most by which one step may change the difference of two patients' log hazards.
 _LARGEST_STEP = 10.0
+#: Largest log of a relative hazard by which a cumulative hazard is multiplied.
+_LARGEST_EXPONENT = 500.0
 
 
 @dataclass(frozen=True)
@@ -159,7 +161,10 @@ class SurvivalLink:
         """Probability of being without the event at each of the times, (n, m)."""
         place = np.searchsorted(self.time, np.asarray(months, dtype=np.float64), side="right")
         cumulative = np.concatenate([[0.0], self.hazard])[place]
-        relative = np.exp(self.coefficient * (np.asarray(score, dtype=np.float64) - self.center))
+        # a score of another cohort may lie far outside: beyond this its hazard is 0 or infinite for every purpose, and
+        # an infinite number times a cumulative hazard of 0 would be none at all
+        exponent = self.coefficient * (np.asarray(score, dtype=np.float64) - self.center)
+        relative = np.exp(np.clip(exponent, -_LARGEST_EXPONENT, _LARGEST_EXPONENT))
         return np.exp(-np.outer(relative, cumulative))
 
 

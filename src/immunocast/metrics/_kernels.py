@@ -13,10 +13,14 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numba import float64, int64, njit, uint16, uint32, void
+from llvmlite import ir  # type: ignore[import-untyped]
+from numba import float64, int64, njit, uint16, uint64, void
+from numba.extending import intrinsic
 
 #: Columns of a tile.
 TILE = 64
+#: Words of a generator that are made at once, an even number.
+_WORDS = 256
 #: Largest argument for which `_tile_of_exponentials` takes its polynomial, and its halvings.
 _NEAR, _HALVINGS = 4.0, 4
 
@@ -40,19 +44,100 @@ def _keep(signature: Any) -> Callable[[Callable[..., Any]], Any]:
     return compiled
 
 
-@_keep(void(uint32[:, ::1], _COUNTS, int64[::1], int64))
-def count_draws(drawn, counts, rows, start):
-    """How often each of m persons was drawn: (b, m) draws into their rows of counts, columns start to start + b."""
-    b, m = drawn.shape
-    tile = np.zeros((b, m), np.uint16)
-    for t in range(b):
-        of_column, now = tile[t], drawn[t]
-        for k in range(m):
-            of_column[now[k]] += np.uint16(1)
-    for i in range(m):
-        of_person = counts[rows[i], start : start + b]
-        for t in range(b):
-            of_person[t] = tile[t, i]
+def _make_high_product(typing, a, b):
+    """Upper 64 bits of the product of two words, which numba has no operator for."""
+
+    def generate(context, builder, signature, arguments):
+        wide = ir.IntType(128)
+        product = builder.mul(*(builder.zext(word, wide) for word in arguments))
+        return builder.trunc(builder.lshr(product, ir.Constant(wide, 64)), ir.IntType(64))
+
+    return uint64(uint64, uint64), generate
+
+
+_high_product: Any = intrinsic(_make_high_product)
+
+
+@_keep(void(uint64[:, ::1], uint64[::1], uint64[::1]))
+def _next_words(states, step, out):
+    """Words of PCG64 (O'Neill 2014, XSL-RR) from two states in turn, which don't wait for each other.
+
+    Parameters
+    ----------
+    states : (2, 2) the next two states, each its upper word first; changed.
+    step : multiplier and increment of two steps at once, each its upper word first.
+    out : an even number of words, written.
+    """
+    upper, lower, add_upper, add_lower = step[0], step[1], step[2], step[3]
+    hi0, lo0, hi1, lo1 = states[0, 0], states[0, 1], states[1, 0], states[1, 1]
+    one, none, last = uint64(1), uint64(0), uint64(63)
+    for k in range(len(out) // 2):
+        turn, word = hi0 >> uint64(58), hi0 ^ lo0
+        out[2 * k] = (word >> turn) | (word << ((uint64(64) - turn) & last))
+        turn, word = hi1 >> uint64(58), hi1 ^ lo1
+        out[2 * k + 1] = (word >> turn) | (word << ((uint64(64) - turn) & last))
+        hi0 = _high_product(lo0, lower) + hi0 * lower + lo0 * upper + add_upper
+        lo0 = lo0 * lower + add_lower
+        hi0 += one if lo0 < add_lower else none
+        hi1 = _high_product(lo1, lower) + hi1 * lower + lo1 * upper + add_upper
+        lo1 = lo1 * lower + add_lower
+        hi1 += one if lo1 < add_lower else none
+    states[0, 0], states[0, 1], states[1, 0], states[1, 1] = hi0, lo0, hi1, lo1
+
+
+@_keep(void(uint64[:, ::1], uint64[::1], int64[::1], _COUNTS))
+def draw_counts(states, step, rows, counts):
+    """Draw m of m persons, for each column of the counts, and write how often each was drawn into its row.
+
+    The numbers are those of NumPy's `Generator(PCG64).integers(0, m)`, m below 2**32: of each word its low half, then
+    its high half, and Lemire's multiplication (2019, ACM TOMACS 29:3) in place of a division.
+
+    Parameters
+    ----------
+    states, step : as for `_next_words`.
+    rows : (m,) of the persons.
+    counts : (n, B), written.
+    """
+    n_columns, n_persons = counts.shape[1], len(rows)
+    m, half, low = uint64(n_persons), uint64(32), uint64(0xFFFFFFFF)
+    floor = (uint64(1) << half) % m  # draws that leave less are made anew, so that all persons are as likely
+    words = np.empty(_WORDS, np.uint64)
+    at, left, is_left = _WORDS, uint64(0), False
+    fours = np.empty((TILE, (n_persons + 3) // 4), np.uint64)  # counters in the processor's cache, four a word
+    tile = fours.view(np.uint16)
+    for start in range(0, n_columns, TILE):
+        width = min(TILE, n_columns - start)
+        for t in range(width):
+            fours[t, :] = 0
+            counters, missing = tile[t], n_persons
+            if is_left:
+                x = left * m
+                is_left = False
+                if (x & low) >= floor:
+                    counters[x >> half] += uint16(1)
+                    missing -= 1
+            while missing > 0:
+                if at == _WORDS:
+                    _next_words(states, step, words)
+                    at = 0
+                word = words[at]
+                at += 1
+                x = (word & low) * m
+                if (x & low) >= floor:
+                    counters[x >> half] += uint16(1)
+                    missing -= 1
+                    if missing == 0:
+                        left, is_left = word >> half, True
+                        break
+                x = (word >> half) * m
+                if (x & low) >= floor:
+                    counters[x >> half] += uint16(1)
+                    missing -= 1
+        for i in range(n_persons):
+            column, shift = fours[:, i // 4], uint64(16 * (i % 4))
+            of_person = counts[rows[i], start : start + width]
+            for t in range(width):
+                of_person[t] = uint16(column[t] >> shift)
 
 
 @_keep(void(_COUNTS, int64[::1], int64[::1], int64[::1], _ROWS))
@@ -69,14 +154,15 @@ def rank_sums(counts, order, event, ends, out):
     """
     n_columns = counts.shape[1]
     twice, precision = np.empty(TILE), np.empty(TILE)
-    events, others = np.empty(TILE), np.empty(TILE)
-    group_events, group_others = np.empty(TILE), np.empty(TILE)
+    # whole numbers: their sums are exact, and several go into a register
+    events, others = np.empty(TILE, np.int32), np.empty(TILE, np.int32)
+    group_events, group_others = np.empty(TILE, np.int32), np.empty(TILE, np.int32)
     for start in range(0, n_columns, TILE):
         width = min(TILE, n_columns - start)
-        twice[:], precision[:], events[:], others[:] = 0.0, 0.0, 0.0, 0.0
+        twice[:], precision[:], events[:], others[:] = 0.0, 0.0, 0, 0
         position = 0
         for end in ends:
-            group_events[:], group_others[:] = 0.0, 0.0
+            group_events[:], group_others[:] = 0, 0
             some_events, some_others = False, False
             while position < end:
                 drawn = counts[order[position], start : start + width]
@@ -91,14 +177,15 @@ def rank_sums(counts, order, event, ends, out):
                 position += 1
             if some_others:
                 for t in range(width):
-                    twice[t] += group_others[t] * (2.0 * events[t] + group_events[t])
+                    # of whole numbers below 2**53: exact
+                    twice[t] += float64(group_others[t]) * float64(2 * events[t] + group_events[t])
                     others[t] += group_others[t]
             if some_events:
                 for t in range(width):
                     events[t] += group_events[t]
-                    called = events[t] + others[t]
+                    called = float64(events[t] + others[t])
                     # where nobody was drawn the quotient is 0 over 1
-                    precision[t] += group_events[t] * (events[t] / max(called, 1.0))
+                    precision[t] += float64(group_events[t]) * (float64(events[t]) / max(called, 1.0))
         found = out[:, start : start + width]
         found[0], found[1], found[2], found[3] = twice[:width], precision[:width], events[:width], others[:width]
 
@@ -121,6 +208,30 @@ def weighted_sums(counts, values, out):
                     for t in range(width):
                         total[t] += value * drawn[t]
         out[:, start : start + width] = sums[:, :width]
+
+
+@_keep(void(_COUNTS, int64[::1], int64[::1], _ROWS))
+def group_sums(counts, order, ends, out):
+    """Counts of groups of patients added up: (n, B) -> (k, B), written to `out`.
+
+    Parameters
+    ----------
+    counts : (n, B)
+    order : (m,) patients, group by group.
+    ends : (k,) position after the last of each group.
+    """
+    n_columns = counts.shape[1]
+    for start in range(0, n_columns, TILE):
+        width = min(TILE, n_columns - start)
+        position = 0
+        for g in range(len(ends)):
+            group = out[g, start : start + width]
+            group[:] = 0.0
+            while position < ends[g]:
+                drawn = counts[order[position], start : start + width]
+                for t in range(width):
+                    group[t] += drawn[t]
+                position += 1
 
 
 @_keep(void(_COUNTS, int64[::1], int64[::1], int64, int64, _ROWS))
@@ -229,7 +340,7 @@ def slopes(counts, order, ends, x, event, event_x, limits, out):
     x : (k,) logits of the groups, centred.
     event_x : (m,) logits of the patients with the event, centred.
     limits : as for `intercepts`, then intercept and slope from where each column starts.
-    out : (B,), written. A slope that runs away is caught by the caller.
+    out : (B,), written; NaN too where one prediction alone was drawn. A slope that runs away is caught by the caller.
     """
     most, last, longest, tiny = int(limits[0]), limits[1], limits[2], limits[3]
     first_a, first_b = limits[4], limits[5]
@@ -238,7 +349,7 @@ def slopes(counts, order, ends, x, event, event_x, limits, out):
     decay = np.exp(-(first_a + first_b * x))
     w = np.empty((k, TILE))
     a, b, da, db = np.empty(TILE), np.empty(TILE), np.zeros(TILE), np.zeros(TILE)
-    t0, t1, total = np.empty(TILE), np.empty(TILE), np.empty(TILE)
+    t0, t1, total, several = np.empty(TILE), np.empty(TILE), np.empty(TILE), np.empty(TILE)
     g0, g1 = np.empty(TILE), np.empty(TILE)
     h00, h01, h11 = np.empty(TILE), np.empty(TILE), np.empty(TILE)
     e, far = np.empty(TILE), np.zeros(TILE, np.bool_)
@@ -251,15 +362,18 @@ def slopes(counts, order, ends, x, event, event_x, limits, out):
             for t in range(width):
                 t0[t] += drawn[t]
                 t1[t] += drawn[t] * at
+        several[:] = 0.0
         for g in range(k):
             group = w[g]
             for t in range(width):
                 total[t] += group[t]
+                several[t] += min(group[t], 1.0)
         open_ = np.zeros(TILE, np.bool_)
         for t in range(width):
             out[start + t] = np.nan
             a[t], b[t] = first_a, first_b
-            open_[t] = t0[t] > 0.0 and t0[t] < total[t]
+            # where one prediction alone was drawn, no slope is better than another
+            open_[t] = t0[t] > 0.0 and t0[t] < total[t] and several[t] > 1.0
         for step in range(most):
             if not open_.any():
                 break

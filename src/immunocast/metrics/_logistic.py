@@ -102,7 +102,7 @@ def calibration_intercept_fit(y: IntArray, p: FloatArray) -> BatchedFit:
 def calibration_slope_fit(y: IntArray, p: FloatArray) -> BatchedFit:
     """Batched calibration slope.
 
-    NaN in columns where the slope is not finite: one class only, a constant prediction, or classes that a cut-off
+    NaN in columns where the slope is not finite: one class only, one prediction only, or classes that a cut-off
     on the prediction separates.
     """
     logits = logit(p)
@@ -121,7 +121,10 @@ def calibration_slope_fit(y: IntArray, p: FloatArray) -> BatchedFit:
         w = groups.add_up(weights)
         t0 = weights[events].sum(axis=0)
         t1 = np.einsum("nb,n->b", weights[events], events_x)
-        todo = np.flatnonzero((t0 > 0) & (t0 < w.sum(axis=0)))
+        drawn = w > 0
+        # where one prediction alone was drawn, no slope is better than another
+        several = x[drawn.argmax(axis=0)] < x[::-1][drawn[::-1].argmax(axis=0)]
+        todo = np.flatnonzero((t0 > 0) & (t0 < w.sum(axis=0)) & several)
         w, t0, t1 = w[:, todo], t0[todo], t1[todo]
         a, b = np.full(len(todo), start[0]), np.full(len(todo), start[1])
         for _ in range(_MAX_STEPS):

@@ -18,15 +18,12 @@ import numpy.typing as npt
 
 from immunocast.errors import ConfigError
 from immunocast.metrics._arrays import FloatArray, IntArray
-from immunocast.metrics._compiled import count_draws, is_large
+from immunocast.metrics._compiled import draw_counts, is_large
 
 Counts = npt.NDArray[np.uint16]
 
 #: Bytes that one block of weights may take as floats; temporary arrays of a metric are a few times this.
 BLOCK_BYTES = 16_000_000
-
-#: Resamples that the compiled loop counts at once: their counters fit the processor's cache.
-_DRAWN_AT_ONCE = 64
 
 
 def person_weights(persons: Any, strata: Any = None, *, n_resamples: int = 2000, seed: int = 0) -> Counts:
@@ -69,22 +66,21 @@ def person_weights(persons: Any, strata: Any = None, *, n_resamples: int = 2000,
 def _stream(seed: int, name: str) -> np.random.Generator:
     digest = hashlib.sha256(name.encode()).digest()
     words = np.frombuffer(digest[:16], dtype="<u4").tolist()
-    return np.random.default_rng([seed, *words])
+    return np.random.Generator(np.random.PCG64([seed, *words]))  # by name: the compiled way continues its state
 
 
 def _draw(counts: Counts, members: IntArray, rng: np.random.Generator) -> None:
     """Write the members' rows of the counts: multiplicities in each resample, drawn in blocks of bounded memory."""
     m, n_resamples = len(members), counts.shape[1]
-    compiled = is_large(m, n_resamples)
-    size = _DRAWN_AT_ONCE if compiled else max(1, BLOCK_BYTES // (16 * m))
+    if is_large(m, n_resamples):
+        draw_counts(counts, members, rng)  # the same counts
+        return
+    size = max(1, BLOCK_BYTES // (16 * m))
     for start in range(0, n_resamples, size):
         b = min(size, n_resamples - start)
         drawn = rng.integers(0, m, size=(b, m), dtype=np.uint32)  # the same numbers as of any other integer type
-        if compiled:
-            count_draws(drawn, counts, members, start)
-        else:
-            flat = drawn + np.arange(b)[:, None] * m
-            counts[members, start : start + b] = np.bincount(flat.ravel(), minlength=b * m).reshape(b, m).T
+        flat = drawn + np.arange(b)[:, None] * m
+        counts[members, start : start + b] = np.bincount(flat.ravel(), minlength=b * m).reshape(b, m).T
 
 
 @dataclass(frozen=True)

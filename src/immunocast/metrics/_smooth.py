@@ -16,8 +16,9 @@ from typing import Any
 
 import numpy as np
 
+from immunocast.metrics import _compiled
 from immunocast.metrics._arrays import FloatArray, IntArray, check_pair
-from immunocast.metrics._types import Fitted
+from immunocast.metrics._types import BatchedFit
 
 #: Share of the patients in a node's neighbourhood, and the least distance of nodes as a share of the predictions'
 #: range: the defaults of R's lowess.
@@ -88,9 +89,17 @@ class Smoother:
 
     def at_nodes(self, weights: FloatArray, mass: FloatArray | None = None) -> FloatArray:
         """Observed rates (g, b) at the nodes for weights (n, b); NaN where nobody nearby was drawn."""
+        return self.on_mass(self.mass(weights) if mass is None else mass, self.event_mass(weights))
+
+    def event_mass(self, weights: FloatArray) -> FloatArray:
+        """Weights (n, b) of patients -> (l, b) of the cells that have events, of patients with the event."""
+        return self._events.add_up(weights)
+
+    def on_mass(self, mass: FloatArray, event_mass: FloatArray) -> FloatArray:
+        """Observed rates (g, b) at the nodes for weights of cells."""
         g = len(self.nodes)
-        sums = self._kernels @ (self.mass(weights) if mass is None else mass)
-        of_events = self._event_kernels @ self._events.add_up(weights)
+        sums = self._kernels @ mass
+        of_events = self._event_kernels @ event_mass
         total = sums[:g]
         with np.errstate(divide="ignore", invalid="ignore"):
             centre, rate = sums[g : 2 * g] / total, of_events[:g] / total
@@ -122,8 +131,10 @@ class Groups:
         order = rows[np.argsort(label[rows], kind="stable")]
         return cls(order, np.concatenate([[0], np.flatnonzero(np.diff(label[order])) + 1])[: len(order)])
 
-    def add_up(self, weights: FloatArray) -> FloatArray:
-        """Weights (n, b) of patients -> (k, b) of groups."""
+    def add_up(self, weights: np.ndarray) -> FloatArray:
+        """Weights (n, b) of patients, or counts, which are added up compiled -> (k, b) of groups."""
+        if weights.dtype == np.uint16:
+            return _compiled.group_sums(self.order, self.starts, weights)
         ordered = weights[self.order]
         return ordered if len(self.starts) == len(ordered) else np.add.reduceat(ordered, self.starts, axis=0)
 
@@ -159,25 +170,24 @@ def _on_lines(values: FloatArray, low: IntArray, share: FloatArray) -> FloatArra
     return found
 
 
-def ici_fit(y: IntArray, p: FloatArray) -> Fitted:
+def ici_fit(y: IntArray, p: FloatArray) -> BatchedFit:
     """Batched integrated calibration index; NaN in columns without both classes."""
     smoother = Smoother.of(y, p)
     low, share = _between(smoother.nodes, smoother.cells)
-    events = np.flatnonzero(y == 1)
 
-    def fit(weights: FloatArray) -> FloatArray:
-        n, n_events = weights.sum(axis=0), weights[events].sum(axis=0)
+    def fit(weights: np.ndarray) -> FloatArray:
         found = []
         for w in chunks(weights, _CHUNK):
-            mass = smoother.mass(w)
-            error = _on_lines(smoother.at_nodes(w, mass) - smoother.nodes[:, None], low, share)
+            mass, event_mass = smoother.mass(w), smoother.event_mass(w)
+            n, n_events = mass.sum(axis=0), event_mass.sum(axis=0)
+            error = _on_lines(smoother.on_mass(mass, event_mass) - smoother.nodes[:, None], low, share)
             np.abs(error, out=error)
             error[mass == 0] = 0.0
-            found.append(np.einsum("kb,kb->b", error, mass))
-        both = (n_events > 0) & (n_events < n)
-        return np.where(both, np.concatenate(found) / np.maximum(n, 1), np.nan)
+            both = (n_events > 0) & (n_events < n)
+            found.append(np.where(both, np.einsum("kb,kb->b", error, mass) / np.maximum(n, 1), np.nan))
+        return np.concatenate(found)
 
-    return fit
+    return BatchedFit(fit, fit)
 
 
 def ici(y_true: Any, p: Any) -> float:

@@ -23,6 +23,7 @@ from sklearn.utils.validation import check_is_fitted
 from immunocast.errors import ConfigError
 from immunocast.features.preprocess import BY_COHORT, PERSON
 from immunocast.metrics import auroc_influence, stratified
+from immunocast.models.assays import inputs_used
 from immunocast.models.spec import ModelSpec
 
 #: Nearest to 0 and 1 that a part may come: a forest without a responder in any leaf would silence the other parts.
@@ -211,6 +212,13 @@ class Blend(ClassifierMixin, BaseEstimator):
             "auroc": _auroc(y, mixed, group),
         }
         return weights
+
+    @property
+    def inputs_used_(self) -> tuple[str, ...]:
+        """Inputs that a part with a weight can rest on."""
+        check_is_fitted(self, "parts_")
+        used = {name for part in self.parts_.values() for name in inputs_used(part)}
+        return tuple(name for name in self.spec.inputs if name in used)
 
     def decision_function(self, X: pd.DataFrame) -> np.ndarray:
         """(n,) log-odds; NaN where a part abstains."""

@@ -225,7 +225,8 @@ class Learner(ClassifierMixin, BaseEstimator):
     def inputs_used_(self) -> tuple[str, ...]:
         """Inputs that the training fold left a column of: without one, a feature is read and never used."""
         used = set(self.sources_)
-        return tuple(name for name in self.spec.inputs if name in used)
+        inputs = (*self.required, *(name for name in self.features if name not in self.required))  # those of `spec`
+        return tuple(name for name in inputs if name in used)
 
     def risk_score(self, X: pd.DataFrame) -> np.ndarray:
         """(n,) linear predictor of the hazard, higher for earlier events; NaN in rows that lack a required input.

@@ -84,7 +84,8 @@ def predict_many(fitted: Sequence[Any], X: pd.DataFrame, rows: Sequence[np.ndarr
     found = []
     for model, r in zip(fitted, rows, strict=True):
         out = np.full(len(r), np.nan)
-        Z = model.preprocessor_.transform_encoded(encoded, r[known[r]])
+        # column by column as in the frame that `predict_proba` hands on: BLAS then gives the same bits
+        Z = np.asfortranarray(model.preprocessor_.transform_encoded(encoded, r[known[r]]))
         out[known[r]] = expit((Z @ model.estimator_.coef_.T + model.estimator_.intercept_).ravel())
         found.append(out)
     return found

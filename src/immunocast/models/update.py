@@ -203,6 +203,13 @@ class PublishedUpdate(ClassifierMixin, BaseEstimator):
         terms = self._centred(self.formula.terms(X))
         return terms * pd.Series(self.factors_)[list(terms.columns)]
 
+    @property
+    def inputs_used_(self) -> tuple[str, ...]:
+        """Inputs of the formula, and added features that the training fold left a column of."""
+        check_is_fitted(self, "factors_")
+        used = {*self.formula.spec.inputs, *self.preprocessor_.source_}
+        return tuple(name for name in self.spec.inputs if name in used)
+
     def design_matrix(self, X: pd.DataFrame) -> pd.DataFrame:
         """(n, columns) the added features as the fit sees them."""
         check_is_fitted(self, "factors_")

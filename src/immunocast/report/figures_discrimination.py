@@ -165,7 +165,8 @@ def comparison(view: RunView, path: Path, title: str) -> tuple[str, str]:
         )
     caption = (
         f"Each model against {view.label(view.reference)} on the patients whom both could score fairly, with 95 % "
-        "intervals. An interval that covers 0 does not tell the two apart. p-values are not corrected for multiplicity."
+        "intervals. An interval that covers 0 does not tell the two apart. p is of one comparison; "
+        "the table holds the corrected one."
     )
     row = view.comparison("auroc", view.headline)
     return (

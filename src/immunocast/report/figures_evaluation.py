@@ -173,10 +173,7 @@ def instability(view: RunView, path: Path, title: str) -> tuple[str, str]:
     frame = view.table("stability")
     models = [m for m in view.order if (frame["model"] == m).any()][:3]
     with canvas(view, path, title, height=4.6) as figure:
-        # a square panel also where there is one model only
-        grid = figure.subplots(1, max(2, len(models)), squeeze=False, sharey=True)[0]
-        for axes in grid[len(models) :]:
-            axes.set_visible(False)
+        grid = figure.subplots(1, len(models) + 1, squeeze=False)[0]
         for axes, model in zip(grid, models, strict=False):
             here = frame[frame["model"] == model].sort_values("p_response")
             color = lines(view)[model].color
@@ -190,6 +187,17 @@ def instability(view: RunView, path: Path, title: str) -> tuple[str, str]:
             axes.set_title(clip_label(view.label(model), 30), fontsize=9.5)
             quiet(axes)
         grid[0].set_ylabel("95 % range over refits")
+        last = grid[-1]
+        for model in models:
+            here = frame[frame["model"] == model]
+            width = np.sort((here["p_high"] - here["p_low"]).to_numpy())
+            last.plot(width, np.arange(1, len(width) + 1) / len(width), color=lines(view)[model].color, lw=2,
+                      label=clip_label(view.label(model), 24))  # fmt: skip
+        last.set(ylim=(0, 1.01), xlim=(0, None), xlabel="Width of a patient’s 95 % range")
+        last.set_ylabel("Share of patients at most so wide")
+        if len(models) > 1:
+            last.legend(loc="lower right", fontsize=8.5)
+        quiet(last)
     caption = (
         "A line a patient: where the probability lies in 95 % of refits on bootstrap samples of the training patients, "
         "who never include the patient (Riley and Collins 2023). Long lines mean that other training patients would "

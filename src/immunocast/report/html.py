@@ -16,7 +16,7 @@ from immunocast.report import sections_evaluation as evaluation
 from immunocast.report.figures import CATALOGUE, Figure, why_missing
 from immunocast.report.flow import participant_flow
 from immunocast.report.table_one import table_one
-from immunocast.report.verdict import prognostic_sentence, verdict
+from immunocast.report.verdict import best_sentence, prognostic_sentence, verdict
 from immunocast.report.view import RunView
 from immunocast.store.runfolder import RunFolder
 
@@ -69,6 +69,8 @@ def render(view: RunView, figures: Sequence[Figure]) -> str:
         banner=text.SYNTHETIC_BANNER,
         verdict=verdict(view),
         prognostic=prognostic_sentence(view),
+        best=best_sentence(view),
+        told=_told(view),
         tiles=_tiles(view),
         n_waived=int(view.warnings["waived_because"].notna().sum()),
         flow_total=total,
@@ -107,6 +109,13 @@ def render(view: RunView, figures: Sequence[Figure]) -> str:
         missing=why_missing(view),
         share=text.percent,
     )
+
+
+def _told(view: RunView) -> list[str]:
+    """What training and evaluation could not do, or did otherwise than asked, each said once."""
+    notes = [view.manifest.get(key) or [] for key in ("validation_notes", "evaluation_notes", "survival_notes")]
+    said = (view.relabel(note.removeprefix(f"{view.scheme}: ")) for part in notes for note in part)
+    return list(dict.fromkeys(text.sentence(note) for note in said if note))
 
 
 def _settings(view: RunView) -> str:

@@ -85,6 +85,8 @@ def comparison_sheet(view: RunView, metrics: tuple[str, ...], cohort_id: str | N
     rows, notes, several = [], Notes(view), len(metrics) > 1
     frame = frame[frame["metric"].isin(metrics) & (frame["reference_model"] == view.reference)]
     frame = frame[frame["cohort_id"].isin(["combined", "pooled"] if cohort_id is None else [cohort_id])]
+    # a recalibration changes no order inside a fold: its differences in rank are those of the model
+    frame = frame[~(frame["metric"].isin(["auroc", "auprc"]) & frame["model"].str.contains("+", regex=False))]
     frame = frame[frame["subgroup"] == "all"]
     place = {m: i for i, m in enumerate(view.order)}
     for row in sorted(

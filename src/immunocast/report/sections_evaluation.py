@@ -16,7 +16,6 @@ from immunocast.report.view import RunView
 CALIBRATION = ("oe_ratio", "calibration_intercept", "calibration_slope", "ici", "brier")
 #: Measures of a decision rule, in reading order, with the head of their column.
 MEASURES = {
-    "share_treated": "Share acted on",
     "sensitivity": "Sensitivity",
     "specificity": "Specificity",
     "ppv": "PPV",
@@ -112,7 +111,10 @@ def decision_sheets(view: RunView) -> list[Sheet]:
                 [
                     Cell(name),
                     Cell(cut),
-                    Cell(f"{int(first['n_positive']):,} of {int(first['n']):,}"),
+                    Cell(
+                        f"{int(first['n_positive']):,} of {int(first['n']):,}",
+                        text.percent(first["n_positive"], first["n"]),
+                    ),
                     *(estimate_cell(found.get(m), _decimals(m)) for m in measures),
                 ]
             )
@@ -285,20 +287,25 @@ def control_sheet(view: RunView) -> Sheet:
     frame = frame[overall] if overall.any() else frame
     # single features have a sheet of their own, and so has the instability of predictions
     frame = frame[~frame["metric"].str.startswith("importance:") & (frame["control"] != "instability")]
+    frame = frame[frame["estimate"].notna()]
     order = list(CONTROLS)
     rows, notes = [], Notes(view)
     for row in sorted(
         _dicts(frame), key=lambda r: (order.index(r["control"]) if r["control"] in order else 9, r["model"])
     ):
         name = CONTROLS.get(row["control"], text.sentence(text.humanise(row["control"])))
-        who = "" if row["model"] == row["control"] else view.label(row["model"])
+        own = row["model"] == row["control"]
+        who = (
+            "" if own else text.humanise(row["model"]) if row["model"] == "training_rate" else view.label(row["model"])
+        )
         span = text.interval(row["low"], row["high"])
+        decimals = {"features_not_above_noise": 0, "events_per_parameter": 1}.get(row["metric"], 3)
         rows.append(
             [
                 Cell(name),
                 Cell(who or "–"),
                 Cell(text.METRIC_LABELS.get(row["metric"], text.humanise(row["metric"]))),
-                Cell(text.number(row["estimate"], 3) or "–", span),
+                Cell(text.number(row["estimate"], decimals) or "–", span),
                 Cell(text.number(row["observed"], 3) or "–"),
                 Cell(text.p_value(row["p"]) or "–"),
                 Cell(f"{int(row['n_repeats']):,}"),
@@ -368,7 +375,7 @@ def stratum_label(level: str) -> str:
     """A discordance stratum as readers know it, e.g. "PD-L1 TPS < 1 %"."""
     name, _, rest = level.partition(" ")
     known = VOCABULARY[name].label if name in VOCABULARY else name
-    return f"{known} {rest}".strip()
+    return f"{known} {rest}".strip().replace(">=", "≥")
 
 
 def _measures(view: RunView) -> dict[str, str]:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from immunocast.errors import DataError
 from immunocast.report import text
 from immunocast.report.view import RunView
+from immunocast.validation.multiplicity import distinguishable
 
 
 @dataclass(frozen=True)
@@ -128,6 +130,29 @@ def comparison_sentence(view: RunView) -> tuple[str, str]:
     else:
         words, kind = "is not distinguishable from", "same"
     return f"{name} {words} {reference}: {difference}{p}, {counts}.", kind
+
+
+def best_sentence(view: RunView) -> str:
+    """Which models can't be told from the best by AUROC, after correction over all pairs; "" where none compared.
+
+    It stands in place of a ranking: the highest of several estimates is no proof of being best.
+    """
+    frame = view.table("comparisons")
+    if frame.empty:
+        return ""
+    plain = ~(frame["model"].str.contains("+", regex=False) | frame["reference_model"].str.contains("+", regex=False))
+    try:
+        found = distinguishable(frame[plain])
+    except DataError:
+        return ""
+    apart = found["told_apart"].astype(bool)
+    names = [view.label(m) for m in view.order if m in set(found.loc[~apart, "model"])]
+    behind = [view.label(m) for m in view.order if m in set(found.loc[apart, "model"])]
+    n_pairs = int(found["n_pairs"].max())
+    if len(names) == 1 and behind:
+        return f"By AUROC, {names[0]} is better than each other model (p corrected over {n_pairs} pairs, below .05)."
+    said = f"By AUROC these models can’t be told from the best (p corrected over {n_pairs} pairs): {', '.join(names)}."
+    return said + (f" Behind at least one of them: {', '.join(behind)}." if behind else "")
 
 
 def prognostic_sentence(view: RunView) -> str:

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from immunocast.features.preprocess import model_frame
+from immunocast.models.assays import inputs_used
 from immunocast.models.recalibration import Recalibrator
 
 #: Columns of a score table.
@@ -41,7 +42,8 @@ def score_patients(
     Returns
     -------
     A row a patient with `SCORE_COLUMNS`. `status` is "scored", or "abstained" with the missing required
-    inputs as `reason` and p_response NaN. `assays_used` lists the model's inputs that were measured.
+    inputs as `reason` and p_response NaN. `assays_used` lists the measured inputs that the prediction can rest on: one
+    that nobody of the training patients had is in neither list where it was measured.
     """
     spec = model.spec
     X = model_frame(cohort, spec.inputs, by_cohort=spec.by_cohort)
@@ -49,7 +51,7 @@ def score_patients(
     if recalibrator is not None:
         p = recalibrator.predict(p)
     measured = X[list(spec.inputs)].notna()
-    abstained = np.isnan(p)
+    abstained, used = np.isnan(p), set(inputs_used(model))
     return pd.DataFrame(
         {
             "patient_id": cohort["patient_id"].to_numpy(),
@@ -62,7 +64,7 @@ def score_patients(
             "reason": [
                 _why(row, spec.required) if gone else "" for row, gone in zip(_rows(measured), abstained, strict=True)
             ],
-            "assays_used": [";".join(c for c, there in row.items() if there) for row in _rows(measured)],
+            "assays_used": [";".join(c for c, there in row.items() if there and c in used) for row in _rows(measured)],
             "assays_missing": [";".join(c for c, there in row.items() if not there) for row in _rows(measured)],
         },
         columns=list(SCORE_COLUMNS),

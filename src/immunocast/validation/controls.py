@@ -22,6 +22,8 @@ from immunocast.validation.evaluate_inputs import Panel, Scores
 
 #: Chance of calling an honest procedure suspicious.
 FALSE_ALARM = 1e-4
+#: Where an exchange of labels leaves a larger share of them with whom they belong to, it says nothing.
+MAX_KEPT = 0.1
 #: Fewer events (or non-events) a parameter are told: a rule of thumb, and a crude one (Riley 2020, BMJ 368:m441).
 EVENTS_PER_PARAMETER = 10
 Rows = list[dict[str, Any]]
@@ -104,14 +106,17 @@ def permuted_label_rows(
     """The whole procedure on permuted labels: preprocessing, fits, predictions, AUROC; one row a model.
 
     A procedure that lets labels of test patients reach a fit finds them again, permuted or not: then the mean AUROC
-    lies above one half. It is judged by a one-sided t-test at `FALSE_ALARM`; a mean below one half is no leak. Models
-    named in `tuned` were tuned in the run; on permuted labels they take their configured parameters.
+    lies above one half. It is judged by a one-sided t-test at `FALSE_ALARM`; a mean below one half is no leak. Where
+    persons are too few to exchange labels, there is no estimate. Models named in `tuned` were tuned in the run; on
+    permuted labels they take their configured parameters.
     """
     blocks = permutation_blocks(run.ids)
     tasks = [(name, k) for name in run.models for k in range(n_permutations)]
     work = partial(_permuted_auroc, run=run, blocks=blocks, seed=seed)
     values = np.array((engine or SerialEngine()).map(work, tasks)).reshape(len(run.models), n_permutations)
     fixed = sum(block.size for block in blocks if len(block) == 1)
+    # of the persons of a block one keeps the own label, on average
+    unmoved = sum(block.shape[1] for block in blocks) / len(run.y)
     note = "labels permuted within cohorts, persons as a whole; folds, preprocessing and fits made anew"
     if fixed:
         note += f"; {fixed} patients have nobody to exchange with and keep theirs"
@@ -124,6 +129,11 @@ def permuted_label_rows(
         kept = found[~np.isnan(found)]
         if not run.panel.enough(scores.fair, min_events) or len(kept) < 2:
             rows.append(row | {"note": TOO_SMALL})
+            continue
+        if unmoved > MAX_KEPT:
+            share = f"an exchange leaves {100 * unmoved:.0f} % of the patients their own labels"
+            why = f"too few persons of a cohort with as many rows: {share}, and what a model then finds may be real"
+            rows.append(row | {"note": why})
             continue
         observed = auroc_of(run.panel, scores)
         rows.append(

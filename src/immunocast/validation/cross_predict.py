@@ -5,7 +5,8 @@ What happens inside a training fold (tuning, recalibration, thresholds) is in `f
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,7 +20,7 @@ from immunocast.features.preprocess import model_frame
 from immunocast.models.recalibration import Recalibrator
 from immunocast.models.spec import ResponseModel
 from immunocast.validation.fold import FINAL, FoldWork, InnerSettings
-from immunocast.validation.fold_tables import prediction_rows, threshold_table, tuning_table
+from immunocast.validation.fold_tables import prediction_table, threshold_table, tuning_table
 from immunocast.validation.inner import Training
 from immunocast.validation.splits import Scheme, Split
 
@@ -114,14 +115,7 @@ def cross_predict(
     keys = [(name, FINAL if split is everybody else split.key) for name, split, _ in found]
     criterion = inner.tuning.criterion_name if inner.tuning is not None else ""
     return CrossPrediction(
-        predictions=pd.concat(
-            [
-                prediction_rows(name, split, result, data[name], scheme.name, endpoint)
-                for name, split, result in found
-                if split is not everybody
-            ],
-            ignore_index=True,
-        ),
+        predictions=prediction_table([one for one in found if one[1] is not everybody], data, scheme.name, endpoint),
         thresholds=threshold_table(found, scheme.name, endpoint),
         tuning=tuning_table(found, scheme.name, criterion),
         bundles={key: result.fitted for key, (_, _, result) in zip(keys, found, strict=True)},
@@ -162,12 +156,46 @@ def _chosen(scheme: Scheme, cohort: pd.DataFrame, y: np.ndarray) -> tuple[Scheme
 
 
 def _told(found: list[Any]) -> list[str]:
-    """Each note of the folds once a model, with the folds that it is about."""
-    where: dict[tuple[str, str], list[str]] = {}
+    """Each note of the folds once a model, with the folds that it is about; counts that differ become a range."""
+    where: dict[tuple[str, str], list[tuple[str, tuple[str, ...]]]] = {}
+    folds: dict[str, list[str]] = {}
+    texts: dict[tuple[str, str], str] = {}
     for name, split, result in found:
+        fold = split.fold if not split.repeat else split.key
+        folds.setdefault(name, []).append(fold)
         for note in result.notes:
-            where.setdefault((name, note), []).append(split.fold if not split.repeat else split.key)
-    return [f"{name}, fold{'s' * (len(f) > 1)} {', '.join(f)}: {note}" for (name, note), f in where.items()]
+            counts = _COUNTS.search(note)
+            where.setdefault((name, _COUNTS.sub("", note)), []).append((fold, counts.groups() if counts else ()))
+            texts.setdefault((name, _COUNTS.sub("", note)), note)
+    said = []
+    for (name, key), of in where.items():
+        spans = [_span([int(n) for n in column]) for column in zip(*(counts for _, counts in of), strict=True)]
+        note = texts[name, key]
+        if spans:
+            note = _COUNTS.sub(f"there are {spans[0]} and {spans[1]}", note)
+        said.append(f"{name}, {_these_folds([fold for fold, _ in of], folds[name])}: {note}")
+    return said
+
+
+#: The counts in what a recalibrator lacks.
+_COUNTS = re.compile(r"there are (\d+) and (\d+)")
+#: So many folds are named; of more it is told how many.
+_MOST_FOLDS = 6
+
+
+def _these_folds(folds: Sequence[str], of: Sequence[str]) -> str:
+    tested = [fold for fold in folds if fold != FINAL]
+    parts = []
+    if len(tested) > _MOST_FOLDS:
+        parts.append(f"{len(tested)} of {sum(fold != FINAL for fold in of)} folds")
+    elif tested:
+        parts.append(f"fold{'s' * (len(tested) > 1)} {', '.join(tested)}")
+    return " and ".join([*parts, *["the final model"] * (FINAL in folds)])
+
+
+def _span(numbers: Sequence[int]) -> str:
+    low, high = min(numbers), max(numbers)
+    return str(low) if low == high else f"{low} to {high}"
 
 
 def _seen_before(cohort: pd.DataFrame, trained_on: tuple[str, ...]) -> np.ndarray:

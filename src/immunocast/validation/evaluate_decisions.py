@@ -23,6 +23,9 @@ _TRUE, _FALSE, _EVENTS, _OTHERS, _HARM, _TESTS = range(6)
 
 _NOBODY = "nobody would be treated"
 _EVERYBODY = "everybody would be treated"
+#: The same of an event that is a harm.
+_NOBODY_POSITIVE = "nobody is predicted to have the event"
+_EVERYBODY_POSITIVE = "everybody is predicted to have the event"
 
 
 def decision_rows(
@@ -128,11 +131,12 @@ def _measures(
         size = min(float(len(set(person[among]))), float(denominator[0]))
         return _share(quotient(numerator, denominator), size, undefined)
 
+    nobody, everybody = (_NOBODY_POSITIVE, _EVERYBODY_POSITIVE) if words.harm else (_NOBODY, _EVERYBODY)
     measures = {
         "sensitivity": share(true, events, y == 1),
         "specificity": share(others - false, others, y == 0),
-        "ppv": share(true, n_treated, treated > 0, _NOBODY),
-        "npv": share(others - false, n - n_treated, treated < 1, _EVERYBODY),
+        "ppv": share(true, n_treated, treated > 0, nobody),
+        "npv": share(others - false, n - n_treated, treated < 1, everybody),
         "share_treated": share(n_treated, n, treated >= 0),
         "net_benefit": _null("a marker's cut-off is no probability: see the decision curve")
         if rule.odds is None

@@ -173,7 +173,10 @@ def outcome_of(
             notes.append(f"{name}: {cohort_id} is left out. {_selection(rows, predicted, panel)}")
             continue
         if lost:
-            notes.append(f"{name}: {lost} patients of {cohort_id} with known times have no prediction and do not count")
+            many, have, do = ("patients", "have", "do") if lost > 1 else ("patient", "has", "does")
+            notes.append(
+                f"{name}: {lost} {many} of {cohort_id} with known times {have} no prediction and {do} not count"
+            )
         if unknown:
             notes.append(f"{name}: {unknown} predicted patients of {cohort_id} have no known time and event")
         usable |= rows & predicted
@@ -211,8 +214,8 @@ def _selected(months: np.ndarray, event: np.ndarray, predicted: np.ndarray, rows
 
 def _selection(rows: np.ndarray, predicted: np.ndarray, panel: Panel) -> str:
     return (
-        f"{int((rows & ~predicted).sum())} patients have no prediction, censored ones more often: their label of the "
-        f"endpoint {panel.endpoint} needed longer follow-up, and survival of the others would look too short"
+        f"{int((rows & ~predicted).sum())} patients have no prediction, censored ones more often (who leaves follow-up "
+        f"early has no label of the endpoint {panel.endpoint}), and survival of the others would look too short"
     )
 
 

@@ -14,9 +14,9 @@ from immunocast.validation.inner import (
     Training,
     fit_folds,
     inner_folds,
-    inner_predictions,
+    joined,
     offers_fit_many,
-    predicted,
+    predicted_rows,
 )
 from immunocast.validation.recalibrate import (
     INTERCEPT_SITE,
@@ -138,12 +138,14 @@ class FoldWork:
         # positions of the inner folds are those of the whole table, so that one call fits outer and inner folds
         inside = [self._inner(data, split) for split in task.splits]
         trains = [split.train for split in task.splits] + [fold.train for folds in inside for fold in folds]
-        fits = iter(fit_folds(model, data, trains))
-        outer = [next(fits) for _ in task.splits]
+        tests = [split.test for split in task.splits] + [fold.test for folds in inside for fold in folds]
+        fits = fit_folds(model, data, trains)
+        found = iter(predicted_rows(fits, data, tests))
+        outer = [next(found) for _ in task.splits]
         results = []
-        for split, folds, fitted in zip(task.splits, inside, outer, strict=True):
-            p = inner_predictions([next(fits) for _ in folds], data, folds)[split.train]
-            results.append(self._result(fitted, p, data, split, tuned))
+        for split, folds, fitted, raw in zip(task.splits, inside, fits, outer, strict=False):
+            p = joined([next(found) for _ in folds], len(data.y), folds)[split.train]
+            results.append(self._result(fitted, raw, p, data, split, tuned))
         return results
 
     def _inner(self, data: Training, split: Split) -> list[Split]:
@@ -153,14 +155,15 @@ class FoldWork:
         folds = inner_folds(part.ids, part.y, self.settings.n_splits, self.settings.seed)
         return [Split(f.repeat, f.fold, split.train[f.train], split.train[f.test]) for f in folds]
 
-    def _result(self, fitted: Any, p: np.ndarray, data: Training, split: Split, tuned: Tuned) -> FoldResult:
-        """Recalibrators, thresholds and test predictions of a fold from its inner predictions `p`, (n_train,)."""
+    def _result(
+        self, fitted: Any, raw: np.ndarray, p: np.ndarray, data: Training, split: Split, tuned: Tuned
+    ) -> FoldResult:
+        """Recalibrators, thresholds and predictions of a fold: `raw` (n_test,), and `p` (n_train,) from inside."""
         settings, y = self.settings, data.y[split.train]
         notes = [tuned.note] if tuned.note else []
         p, note = _unseen(p, y, None if data.seen is None else data.seen[split.train], settings.min_events)
         made = fit_recalibrators(settings.recalibrations, p, y)
         notes += [*made.notes.values(), *([note] if note and settings.needs_inner else [])]
-        raw = predicted(fitted, data.X.iloc[split.test])
         tested = {"none": raw} | {name: r.predict(raw) for name, r in made.fitted.items()}
         if INTERCEPT_SITE in settings.recalibrations and len(split.test):
             ids, y_test = data.ids.iloc[split.test], data.y[split.test]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,39 +20,58 @@ from immunocast.validation.splits import Split
 Found = tuple[str, Split, FoldResult]
 
 
-def prediction_rows(
-    model: str, split: Split, result: FoldResult, data: Training, scheme: str, endpoint: str
-) -> pd.DataFrame:
-    """Rows of the table predictions: the test patients of a fold, once a recalibration."""
-    test = split.test
-    ids = data.ids.iloc[test]
-    seen = np.zeros(len(test), dtype=bool) if data.seen is None else data.seen[test]
-    assays = assays_used(data.X.iloc[test], inputs_used(result.fitted))
-    parts = []
-    for recalibration, p in result.p.items():
-        part = pd.DataFrame(
-            {
-                "patient_id": ids["patient_id"],
-                "cohort_id": ids["cohort_id"],
-                "person_id": ids["person_id"],
-                "model": model,
-                "recalibration": recalibration,
-                "scheme": scheme,
-                "repeat": split.repeat,
-                "fold": split.fold,
-                "endpoint": endpoint,
-                "y_true": data.y[test],
-                "p_response": p,
-                "abstained": np.isnan(p),
-                "assays": assays,
-                "in_training": seen,
-            }
-        )
-        if recalibration == INTERCEPT_SITE:
-            # a patient whose cohort gave no update has no such prediction, which is another thing than abstaining
-            part = part[~np.isnan(p) | np.isnan(result.p["none"])]
-        parts.append(part)
+def prediction_table(found: Sequence[Found], data: Mapping[str, Training], scheme: str, endpoint: str) -> pd.DataFrame:
+    """The table predictions: the test patients of every fold, once a recalibration."""
+    of_model: dict[str, list[Found]] = {}
+    for one in found:
+        of_model.setdefault(one[0], []).append(one)
+    parts = [_predictions(of_one, data[name], scheme, endpoint) for name, of_one in of_model.items()]
     return pd.concat(parts, ignore_index=True)
+
+
+def _predictions(found: Sequence[Found], data: Training, scheme: str, endpoint: str) -> pd.DataFrame:
+    """Rows of one model; those of all folds are gathered first, so that one frame is made."""
+    blocks = []  # (split, recalibration, positions, predictions, assays)
+    assays: dict[tuple[str, ...], np.ndarray] = {}
+    for _, split, result in found:
+        inputs = inputs_used(result.fitted)
+        if inputs not in assays:
+            assays[inputs] = assays_used(data.X, inputs)
+        for recalibration, p in result.p.items():
+            rows = split.test
+            if recalibration == INTERCEPT_SITE:
+                # a patient whose cohort gave no update has no such prediction, which is another thing than abstaining
+                kept = ~np.isnan(p) | np.isnan(result.p["none"])
+                rows, p = rows[kept], p[kept]
+            blocks.append((split, recalibration, rows, p, assays[inputs][rows]))
+    size = [len(rows) for _, _, rows, _, _ in blocks]
+    rows = np.concatenate([rows for _, _, rows, _, _ in blocks])
+    p = np.concatenate([p for _, _, _, p, _ in blocks])
+    ids = data.ids.iloc[rows].reset_index(drop=True)
+    return pd.DataFrame(
+        {
+            "patient_id": ids["patient_id"],
+            "cohort_id": ids["cohort_id"],
+            "person_id": ids["person_id"],
+            "model": found[0][0],
+            "recalibration": _repeated([recalibration for _, recalibration, _, _, _ in blocks], size),
+            "scheme": scheme,
+            "repeat": np.repeat(np.array([split.repeat for split, _, _, _, _ in blocks], dtype=np.int64), size),
+            "fold": _repeated([split.fold for split, _, _, _, _ in blocks], size),
+            "endpoint": endpoint,
+            "y_true": data.y[rows],
+            "p_response": p,
+            "abstained": np.isnan(p),
+            "assays": np.concatenate([used for _, _, _, _, used in blocks]),
+            "in_training": np.zeros(len(rows), dtype=bool) if data.seen is None else data.seen[rows],
+        }
+    )
+
+
+def _repeated(names: Sequence[str], size: Sequence[int]) -> pd.Series:
+    """Each name as often as its size says."""
+    codes, levels = pd.factorize(np.array(names, dtype=object))
+    return pd.Series(levels, dtype="str").take(np.repeat(codes, size)).reset_index(drop=True)
 
 
 def threshold_table(found: Sequence[Found], scheme: str, endpoint: str) -> pd.DataFrame:

@@ -14,6 +14,7 @@ import pandas as pd
 from sklearn.base import clone
 
 from immunocast.cohort.outcomes import Survival
+from immunocast.models.refit import predict_many
 from immunocast.validation.splits import RepeatedStratifiedKFold, Split
 
 
@@ -100,9 +101,19 @@ def predicted(fitted: Any, X: pd.DataFrame) -> np.ndarray:
     return np.asarray(fitted.predict_proba(X), dtype=float)[:, 1] if len(X) else np.array([])
 
 
-def inner_predictions(fits: Sequence[Any], data: Training, folds: Sequence[Split]) -> np.ndarray:
-    """(n,) prediction of each patient by the fit that did not see the person; NaN where there is none."""
-    p = np.full(len(data.y), np.nan)
-    for fitted, fold in zip(fits, folds, strict=True):
-        p[fold.test] = predicted(fitted, data.X.iloc[fold.test])
+def predicted_rows(fits: Sequence[Any], data: Training, rows: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """Probabilities by each fit of one model for rows of its own, NaN where it abstains.
+
+    Fits that were made together are applied together: the frame is encoded once for all.
+    """
+    if fits and all(getattr(fitted, "batches", False) for fitted in fits):
+        return predict_many(fits, data.X, rows)
+    return [predicted(fitted, data.X.iloc[r]) for fitted, r in zip(fits, rows, strict=True)]
+
+
+def joined(predictions: Sequence[np.ndarray], n: int, folds: Sequence[Split]) -> np.ndarray:
+    """(n,) predictions of each patient from those of the folds' test rows; NaN where there is none."""
+    p = np.full(n, np.nan)
+    for found, fold in zip(predictions, folds, strict=True):
+        p[fold.test] = found
     return p

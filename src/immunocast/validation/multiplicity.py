@@ -31,7 +31,8 @@ def adjust(frame: pd.DataFrame, family: Sequence[str], over: str) -> pd.DataFram
     Parameters
     ----------
     frame : with a column `p`.
-    family : columns.
+    family : columns. A model and its recalibrated versions ("ridge+platt") are never in one family: they rank
+        patients alike, and counting them as further models would correct one question twice.
     over : what differs inside a family, in the plural, e.g. "models".
 
     Returns
@@ -42,7 +43,8 @@ def adjust(frame: pd.DataFrame, family: Sequence[str], over: str) -> pd.DataFram
     out["p_adjusted"] = np.nan
     out["family"] = ""
     p = out["p"].astype("float64")
-    for _, rows in out.assign(p=p).groupby(list(family), dropna=False, sort=False):
+    version = out["model"].astype(str).str.partition("+")[2].to_numpy() if len(out) else ""
+    for _, rows in out.assign(p=p, version=version).groupby([*family, "version"], dropna=False, sort=False):
         tested = rows.index[rows["p"].notna()]
         if len(tested):
             out.loc[tested, "p_adjusted"] = holm(p[tested].to_numpy())

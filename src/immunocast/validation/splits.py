@@ -197,13 +197,19 @@ class RepeatedStratifiedKFold:
         """n_repeats x n_splits folds; fewer where fewer persons than folds leave one empty."""
         per_class = min(int(y.sum()), int(len(y) - y.sum()))
         if per_class < self.n_splits:
+            mend = (
+                f"Lower validation.n_splits to {per_class} or fewer."
+                if per_class > 1
+                else "That is too few for any number of folds: add patients, or choose another endpoint."
+            )
             raise ConfigError(
                 f"{self.n_splits} folds need at least as many patients with and without the event; the smaller class "
-                f"has {per_class}. Lower validation.n_splits."
+                f"has {per_class}. {mend}"
             )
         order = np.argsort(cohort["patient_id"].to_numpy(dtype=str), kind="stable")
         codes = self._strata(cohort["cohort_id"].to_numpy(dtype=str), np.asarray(y))[order]
-        person = cohort["person_id"].to_numpy(dtype=str)[order]
+        # codes in the order of the ids, which a repeat sorts faster
+        person = np.unique(cohort["person_id"].to_numpy(dtype=str)[order], return_inverse=True)[1]
         for repeat in range(self.n_repeats):
             for k, test in enumerate(grouped_folds(codes, person, self.n_splits, self.seed + repeat)):
                 if len(test):
