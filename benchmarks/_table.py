@@ -87,9 +87,9 @@ def section_markdown(section: Section) -> str:
 
 
 def machine() -> str:
-    """Processor, system and Python, and settings that change speed."""
+    """Processor, system, Python, other work on the machine, and settings that change speed."""
     python = f"{platform.system()}, Python {platform.python_version()}"
-    text = f"{processor()}, {os.cpu_count()} cores; {python}"
+    text = f"{processor()}, {os.cpu_count()} cores; {python}; load at the start {os.getloadavg()[0]:.1f}"
     for name in ("OPENBLAS_CORETYPE", "NPY_DISABLE_CPU_FEATURES"):
         if os.environ.get(name):
             text += f"; {name}={os.environ[name]} is set and may change NumPy's speed"

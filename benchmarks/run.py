@@ -25,8 +25,8 @@ HEAD = """# Benchmarks
 Written by `make bench`, which measures anew and replaces this page; one section alone, to the terminal:
 `python benchmarks/run.py NAME`. Each ratio is of two ways timed in the same run, in turn, on the same data, after both
 were run once. Seconds are processor time and one thread is used, but where a row says wall: there both cores are used
-and the clock on the wall counts. Medians over {rounds} rounds with the range. A benchmark stops where the two results
-differ by more than it says.
+and the clock on the wall counts, which a load near the number of cores makes worthless. Medians over {rounds} rounds
+with the range. A benchmark stops where the two results differ by more than it says.
 
 Machine: {machine}.
 """
