@@ -12,6 +12,7 @@ from immunocast.cohort.vocabulary import VOCABULARY
 from immunocast.errors import ConfigError
 from immunocast.explain.shap_values import explain_learner
 from immunocast.features.preprocess import Preprocessor, check_features, model_frame
+from immunocast.models.blend import Blend
 from immunocast.models.bundle import load_bundle, read_spec, save_bundle
 from immunocast.models.learner import Learner
 from immunocast.serve.files import _strangers
@@ -157,5 +158,9 @@ def test_scoring_a_file_says_which_cohorts_the_model_does_not_know(fitted):
     assert _strangers(known, model) == []
     (said,) = _strangers(pd.DataFrame({"cohort_id": ["synthetic-A", "clinic"]}), model)
     assert "gep_score is standardised by cohort, and the model has no parameters of clinic" in said
+    whole = Blend({"m": model}, choose=True)
+    whole.parts_ = {"m": model}
+    (same,) = _strangers(pd.DataFrame({"cohort_id": ["synthetic-A", "clinic"]}), whole)
+    assert same == said, "a model made of such"
     plain = Learner(LogisticRegression(), {"gep_score": {}}, required=())
     assert _strangers(pd.DataFrame({"cohort_id": ["clinic"]}), plain) == []

@@ -13,8 +13,12 @@ from sklearn.linear_model import LogisticRegression
 from immunocast.cohort.checks import check_controls
 from immunocast.engines import JoblibEngine
 from immunocast.errors import ConfigError
+from immunocast.features.preprocess import model_frame
+from immunocast.models.blend import Blend
 from immunocast.models.cutoff import MarkerCutoff
 from immunocast.models.learner import Learner
+from immunocast.models.loris import LorisPanCancer
+from immunocast.models.update import PublishedUpdate
 from immunocast.store.schemas import TABLES
 from immunocast.validation.controls import (
     above_half,
@@ -26,7 +30,7 @@ from immunocast.validation.controls import (
     permuted_label_rows,
 )
 from immunocast.validation.controls_inputs import controlled
-from immunocast.validation.controls_run import run_controls, tuned_parameters
+from immunocast.validation.controls_run import n_coefficients, run_controls, tuned_parameters
 from immunocast.validation.cross_predict import cross_predict
 from immunocast.validation.evaluate import evaluate
 from immunocast.validation.null_features import null_feature_rows
@@ -204,6 +208,12 @@ def test_events_per_parameter():
     assert "under 10" in rows["many"]["note"]
     assert "under 10" not in rows["few"]["note"]
     assert np.isnan(rows["forest"]["estimate"])
+    cohort = noise()[0]
+    update = PublishedUpdate(LorisPanCancer(), {"fcna": {}}, required=())
+    fitted = update.fit(
+        model_frame(cohort, update.spec.inputs, by_cohort=update.spec.by_cohort), np.arange(len(cohort)) % 2
+    )
+    assert n_coefficients(fitted) == len(fitted.factors_) + 1, "published terms and the added feature"
 
 
 @pytest.mark.parametrize(
@@ -245,6 +255,9 @@ def test_an_estimator_without_importances_says_so():
     run = prepare(*noise(), Learner(GaussianNB(), {f: {} for f in NUMBERS[:2]}, required=()))
     (row,) = null_feature_rows(run, n_null_features=5, seed=0)
     assert "GaussianNB tells no importance" in row["note"]
+    blend = Blend({"one": ridge(), "two": ridge(NUMBERS[:2])}, inner="kfold", n_splits=2)
+    (row,) = null_feature_rows(prepare(*noise(), blend), n_null_features=5, seed=0)
+    assert row["note"] == "Blend tells no importance of its columns"
 
 
 class Watched(Learner):

@@ -147,7 +147,8 @@ class CoxResponse(ClassifierMixin, BaseEstimator):
 
 def row_sums(X: Any, coef: np.ndarray) -> np.ndarray:
     """(n,) products with coefficients, row by row: a patient's value never depends on who stands beside."""
-    return np.einsum("np,p->n", np.asarray(X, dtype=float), coef)
+    # of columns that lie apart in memory (a frame's) one row would be added up in another order than many
+    return np.einsum("np,p->n", np.ascontiguousarray(X, dtype=float), np.asarray(coef, dtype=float))
 
 
 def fit_cox(x: np.ndarray, time: np.ndarray, event: np.ndarray, strata: np.ndarray, penalty: float) -> np.ndarray:

@@ -26,6 +26,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from immunocast.errors import ConfigError
 from immunocast.features.preprocess import BY_COHORT, Preprocessor, check_features, standardised_by_cohort
+from immunocast.models.cox import row_sums
 from immunocast.models.shrunken import Shrunken, fit_shrunken
 from immunocast.models.spec import ModelSpec
 
@@ -218,10 +219,11 @@ class PublishedUpdate(ClassifierMixin, BaseEstimator):
     def decision_function(self, X: pd.DataFrame) -> np.ndarray:
         """(n,) log-odds, also for rows without a required input."""
         # row by row: a patient's value never depends on who stands beside
-        published = self.intercept_ + np.einsum("nk->n", self.published_part(X).to_numpy())
+        terms = self.published_part(X)
+        published = self.intercept_ + row_sums(terms, np.ones(terms.shape[1]))
         Z = self.design_matrix(X)
         if self.estimator_ is None:
-            return published + np.einsum("np,p->n", Z.to_numpy(), np.array([self.coef_[c] for c in Z.columns]))
+            return published + row_sums(Z, np.array([self.coef_[c] for c in Z.columns]))
         return published + self.estimator_.predict(Z, output_margin=True).astype(float)
 
     def predict_proba(self, X: pd.DataFrame) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from immunocast.cohort.expression import forms_of
 from immunocast.cohort.tabular import RefusedRow, read_patients
 from immunocast.errors import ConfigError, DataError, NotFoundError, Problem
 from immunocast.models.bundle import load_bundle
+from immunocast.models.composed import COMPOSED, parts_of
 from immunocast.models.recalibration import Recalibrator
 from immunocast.models.recalibrators_file import load_recalibrators
 from immunocast.serve.score import SCORE_COLUMNS, score_patients
@@ -158,11 +159,11 @@ def _check_forms(patients: pd.DataFrame, run: RunFolder, inputs: Sequence[str]) 
 
 
 def _strangers(patients: pd.DataFrame, fitted: Any) -> list[str]:
-    """What to say where a model standardises by cohort and has not seen the cohort."""
+    """What to say where a model, or a part of it, standardises by cohort and has not seen the cohort."""
     if not fitted.spec.by_cohort:
         return []
     said = []
-    for feature, scale in fitted.preprocessor_.cohort_scale_.items():
+    for feature, scale in _cohort_scales(fitted):
         strange = sorted(set(patients["cohort_id"]) - set(scale))
         if strange:
             known = ", ".join(c for c in scale if c)
@@ -170,7 +171,16 @@ def _strangers(patients: pd.DataFrame, fitted: Any) -> list[str]:
                 f"{feature} is standardised by cohort, and the model has no parameters of {', '.join(strange)}: those "
                 f"of all training cohorts together are taken (known: {known or 'none'})"
             )
-    return said
+    return list(dict.fromkeys(said))
+
+
+def _cohort_scales(fitted: Any) -> Iterator[tuple[str, Any]]:
+    """Feature and parameters by cohort, of the model and of those that it is made of."""
+    if hasattr(fitted, "preprocessor_"):
+        yield from fitted.preprocessor_.cohort_scale_.items()
+    if type(fitted).__name__ in COMPOSED:
+        for part in parts_of(fitted).values():
+            yield from _cohort_scales(part)
 
 
 def merged(refused: Sequence[RefusedRow]) -> list[Problem]:

@@ -230,7 +230,7 @@ def events_per_parameter_rows(run: Controlled, n_columns: Mapping[str, int | Non
     for name, columns in n_columns.items():
         row = blank.row("events_per_parameter", name, "events_per_parameter", n=len(y), n_events=events)
         if not columns:
-            note = "trees have no fixed number of parameters; the rule of thumb says nothing about them"
+            note = "trees, and blends, have no fixed number of parameters; the rule of thumb says nothing about them"
             rows.append(row | {"note": note})
             continue
         value = fewer / columns

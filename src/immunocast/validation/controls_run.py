@@ -97,7 +97,10 @@ def run_controls(
 
 def n_coefficients(model: Any) -> int | None:
     """Coefficients of a fitted learner besides the intercept; None where it has none."""
-    coef = getattr(getattr(model, "estimator_", None), "coef_", None)
+    estimator = getattr(model, "estimator_", None)
+    if estimator is None and hasattr(model, "factors_"):  # a published formula, revised and added to
+        return len(model.factors_) + len(model.coef_)
+    coef = getattr(estimator, "coef_", None)
     return None if coef is None else int(np.size(coef))
 
 

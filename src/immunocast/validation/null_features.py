@@ -45,12 +45,16 @@ def _of_model(run: Controlled, name: str, n_draws: int, seed: int, engine: Engin
     weights[train] = 1
     model, X = run.models[name], run.frames[name]
     fitted = fit_many(model, X, run.y, weights)[0]
-    Z, y = fitted.design_matrix(X.iloc[train]), run.y[train]
+    y = run.y[train]
     blank = Blank(run.scheme_name, run.endpoint)
     size = {"n": len(y), "n_events": int(y.sum()), "n_repeats": n_draws}
-    if not hasattr(fitted.estimator_, "coef_") and not hasattr(fitted.estimator_, "feature_importances_"):
-        why = f"{type(fitted.estimator_).__name__} tells no importance of its columns"
+    # a blend has no estimator of its own, and an updated formula only where trees add to it
+    estimator = getattr(fitted, "estimator_", None)
+    if not hasattr(estimator, "coef_") and not hasattr(estimator, "feature_importances_"):
+        kind = type(fitted if estimator is None else estimator).__name__
+        why = f"{kind} tells no importance of its columns"
         return [blank.row("null_feature", name, "features_not_above_noise", **size, note=why)]
+    Z = fitted.design_matrix(X.iloc[train])
     sources = list(getattr(fitted, "sources_", None) or fitted.preprocessor_.source_)
     features = list(dict.fromkeys(sources))
     cohorts = run.ids["cohort_id"].to_numpy(dtype=str)[train]
