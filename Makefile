@@ -18,7 +18,8 @@ unexport PYTHONPATH PYTHONHOME
 
 # A test file stays on one worker, so that what its tests share (a fitted model, a report) is made once;
 # one thread a worker, or the workers fight over the cores.
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n $(JOBS) --dist loadfile
+# Files start in their own order: the long ones of pipelines/ would else come last, on one worker.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
 ##@ Start here
 

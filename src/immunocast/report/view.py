@@ -222,20 +222,20 @@ class RunView:
 
         `cohort_id` None means over all cohorts; `recalibration` None means the model's primary one.
         """
-        frame = self.table("metrics")
-        if frame.empty:
-            return None
         recalibration = self.recalibration(model) if recalibration is None else recalibration
-        keep = (
-            (frame["metric"] == metric)
-            & (frame["model"] == model)
-            & (frame["recalibration"] == recalibration)
-            & (frame["subgroup"] == subgroup)
-            & (frame["level"] == level)
-        )
+        rows = self._estimates.get((metric, model, recalibration, subgroup, level))
+        if rows is None:
+            return None
         if threshold is not None:
-            keep &= (frame["threshold_or_horizon"] - threshold).abs() < 1e-9
-        return _first(frame[keep], cohort_id)
+            rows = rows[(rows["threshold_or_horizon"] - threshold).abs() < 1e-9]
+        return _first(rows, cohort_id)
+
+    @cached_property
+    def _estimates(self) -> dict[tuple[str, ...], pd.DataFrame]:
+        """Rows of the metrics table by metric, model, recalibration, subgroup and level."""
+        frame = self.table("metrics")
+        keys = ["metric", "model", "recalibration", "subgroup", "level"]
+        return {tuple(map(str, key)): rows for key, rows in frame.groupby(keys, sort=False)}
 
     def comparison(self, metric: str, model: str, cohort_id: str | None = None) -> dict[str, Any] | None:
         """The stored row of a comparison with the reference model; None where there is none."""
