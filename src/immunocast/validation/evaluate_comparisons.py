@@ -117,9 +117,14 @@ def _row(
         }
     spec = (metric.name, threshold)
     first, second = store.over(model, masks, spec), store.over(reference, masks, spec)
+    return row | bootstrap_difference(first, second)
+
+
+def bootstrap_difference(first: np.ndarray, second: np.ndarray) -> dict[str, Any]:
+    """Fields of a comparison from values (1 + B,) of both sides over the same resamples, the estimates first."""
     difference = first - second
     low, high, left_out = percentile_interval(difference[1:])
-    return row | {
+    return {
         "estimate_model": float(first[0]),
         "estimate_reference": float(second[0]),
         "difference": float(difference[0]),

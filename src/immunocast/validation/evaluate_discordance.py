@@ -17,8 +17,8 @@ from immunocast.cohort.outcomes import ENDPOINTS, Words
 from immunocast.cohort.vocabulary import VOCABULARY
 from immunocast.metrics import METRICS, percentile_interval, wilson_interval
 from immunocast.validation.evaluate_comparisons import stratum_comparison
-from immunocast.validation.evaluate_estimates import TOO_SMALL, Resampled
-from immunocast.validation.evaluate_inputs import ABSTAINED, Panel, Scores, Settings, join_notes
+from immunocast.validation.evaluate_estimates import TOO_SMALL, Resampled, estimate_head
+from immunocast.validation.evaluate_inputs import Panel, Scores, Settings, join_notes
 from immunocast.validation.evaluate_subgroups import auroc_inside
 
 Rows = list[dict[str, Any]]
@@ -147,25 +147,9 @@ def _share(
 
 
 def _head(panel: Panel, scores: Scores, member: Members, metric: str, used: np.ndarray) -> dict[str, Any]:
-    return {
-        "metric": metric,
-        "model": scores.model,
-        "recalibration": scores.recalibration,
-        "scheme": panel.scheme,
-        "endpoint": panel.endpoint,
-        "cohort_id": "combined",
-        "subgroup": SUBGROUP,
-        "level": member.stratum.level,
-        "threshold_or_horizon": None,
-        "n": int(used.sum()),
-        "n_events": int(panel.y[used].sum()),
-        "n_abstained": int(np.sum(scores.status[member.inside] == ABSTAINED)),
-        "estimate": None,
-        "ci_low": None,
-        "ci_high": None,
-        "ci_method": "none",
-        "note": "",
-    }
+    return estimate_head(
+        panel, scores, metric, None, used, member.inside, subgroup=SUBGROUP, level=member.stratum.level
+    )
 
 
 def _proportion(panel: Panel, used: np.ndarray, hits: np.ndarray, settings: Settings, note: str) -> dict[str, Any]:

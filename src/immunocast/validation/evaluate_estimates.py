@@ -171,6 +171,40 @@ def metric_rows(panel: Panel, scores: Scores, settings: Settings, store: Resampl
     return rows
 
 
+def estimate_head(
+    panel: Panel,
+    scores: Scores,
+    metric: str,
+    threshold: float | None,
+    used: np.ndarray,
+    candidates: np.ndarray,
+    *,
+    cohort_id: str = "combined",
+    subgroup: str = "all",
+    level: str = "all",
+) -> dict[str, Any]:
+    """A row of the metrics table without an estimate yet: what, of whom, and how many of the candidates abstained."""
+    return {
+        "metric": metric,
+        "model": scores.model,
+        "recalibration": scores.recalibration,
+        "scheme": panel.scheme,
+        "endpoint": panel.endpoint,
+        "cohort_id": cohort_id,
+        "subgroup": subgroup,
+        "level": level,
+        "threshold_or_horizon": threshold,
+        "n": int(used.sum()),
+        "n_events": int(panel.y[used].sum()),
+        "n_abstained": int(np.sum(scores.status[candidates] == ABSTAINED)),
+        "estimate": None,
+        "ci_low": None,
+        "ci_high": None,
+        "ci_method": "none",
+        "note": "",
+    }
+
+
 def _row(
     panel: Panel,
     scores: Scores,
@@ -185,25 +219,7 @@ def _row(
     within_folds: bool = True,
 ) -> dict[str, Any]:
     used = np.any(masks, axis=0) if masks else np.zeros(len(panel.y), dtype=bool)
-    row: dict[str, Any] = {
-        "metric": metric.name,
-        "model": scores.model,
-        "recalibration": scores.recalibration,
-        "scheme": panel.scheme,
-        "endpoint": panel.endpoint,
-        "cohort_id": cohort_id,
-        "subgroup": "all",
-        "level": "all",
-        "threshold_or_horizon": threshold,
-        "n": int(used.sum()),
-        "n_events": int(panel.y[used].sum()),
-        "n_abstained": int(np.sum(scores.status[candidates] == ABSTAINED)),
-        "estimate": None,
-        "ci_low": None,
-        "ci_high": None,
-        "ci_method": "none",
-        "note": "",
-    }
+    row = estimate_head(panel, scores, metric.name, threshold, used, candidates, cohort_id=cohort_id)
     if not used.any():
         return row
     if not panel.enough(used, settings.min_events):

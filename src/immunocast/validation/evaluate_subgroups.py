@@ -29,6 +29,7 @@ from immunocast.validation.evaluate_estimates import (
     cohort_masks,
     combined_influence,
     delong_columns,
+    estimate_head,
     masks_for,
     persons_of,
 )
@@ -40,7 +41,7 @@ from immunocast.validation.evaluate_heterogeneity import (
     resampled_level,
     scale_of,
 )
-from immunocast.validation.evaluate_inputs import ABSTAINED, Panel, Scores, Settings, join_notes
+from immunocast.validation.evaluate_inputs import Panel, Scores, Settings, join_notes
 from immunocast.validation.subgroups import UNKNOWN
 
 Rows = list[dict[str, Any]]
@@ -157,25 +158,7 @@ def _head(
     panel: Panel, scores: Scores, metric: str, threshold: float | None, group: str, level: str, rows: np.ndarray,
     candidates: np.ndarray,
 ) -> dict[str, Any]:  # fmt: skip
-    return {
-        "metric": metric,
-        "model": scores.model,
-        "recalibration": scores.recalibration,
-        "scheme": panel.scheme,
-        "endpoint": panel.endpoint,
-        "cohort_id": "combined",
-        "subgroup": group,
-        "level": level,
-        "threshold_or_horizon": threshold,
-        "n": int(rows.sum()),
-        "n_events": int(panel.y[rows].sum()),
-        "n_abstained": int(np.sum(scores.status[candidates] == ABSTAINED)),
-        "estimate": None,
-        "ci_low": None,
-        "ci_high": None,
-        "ci_method": "none",
-        "note": "",
-    }
+    return estimate_head(panel, scores, metric, threshold, rows, candidates, subgroup=group, level=level)
 
 
 @dataclass(frozen=True)

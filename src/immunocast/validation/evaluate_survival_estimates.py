@@ -19,15 +19,14 @@ from immunocast.metrics import (
     SurvivalForecast,
     SurvivalSample,
     blocks,
-    bootstrap_p,
     logit,
     percentile_interval,
     quotient,
     survival_link,
 )
-from immunocast.validation.evaluate_comparisons import common_row, why_lost
-from immunocast.validation.evaluate_estimates import LEAST_FOR_RANKS, TOO_SMALL, why_fewer
-from immunocast.validation.evaluate_inputs import ABSTAINED, Panel, Scores, join_notes
+from immunocast.validation.evaluate_comparisons import bootstrap_difference, common_row, why_lost
+from immunocast.validation.evaluate_estimates import LEAST_FOR_RANKS, TOO_SMALL, estimate_head, why_fewer
+from immunocast.validation.evaluate_inputs import Panel, Scores, join_notes
 from immunocast.validation.evaluate_survival_inputs import Outcome, SurvivalSettings
 
 Key = tuple[str, float | None]
@@ -264,24 +263,10 @@ def _row(
     masks = [store.mask(k, scores.fair) for k in cohorts]
     n, n_events, enough = _counts(outcome, masks, keys, settings.min_events)
     candidates = outcome.known if cohort_id == "combined" else outcome.known & (panel.cohort == cohorts[0])
-    row: dict[str, Any] = {
-        "metric": f"{name}_{outcome.name}",
-        "model": scores.model,
-        "recalibration": scores.recalibration,
-        "scheme": panel.scheme,
-        "endpoint": panel.endpoint,
-        "cohort_id": cohort_id,
-        "subgroup": "all",
-        "level": "all",
-        "threshold_or_horizon": month,
+    used = np.any(masks, axis=0) if masks else np.zeros(len(panel.y), dtype=bool)
+    row = estimate_head(panel, scores, f"{name}_{outcome.name}", month, used, candidates, cohort_id=cohort_id) | {
         "n": n,
         "n_events": n_events,
-        "n_abstained": int(np.sum(scores.status[candidates] == ABSTAINED)),
-        "estimate": None,
-        "ci_low": None,
-        "ci_high": None,
-        "ci_method": "none",
-        "note": "",
     }
     if not n:
         return row
@@ -386,20 +371,9 @@ def _difference(
     if not enough:
         return row | {"note": TOO_SMALL}
     first, second = (store.over(scores, cohorts, fair, keys) for scores in (model, reference))
-    difference = first - second
-    if np.isnan(difference[0]):
+    if np.isnan(first[0] - second[0]):
         return row | {"note": "no pair of patients can be compared"}
-    low, high, left_out = percentile_interval(difference[1:])
-    return row | {
-        "estimate_model": float(first[0]),
-        "estimate_reference": float(second[0]),
-        "difference": float(difference[0]),
-        "ci_low": low,
-        "ci_high": high,
-        "p": bootstrap_p(difference[1:]),
-        "ci_method": "bootstrap",
-        "note": f"{left_out} of {len(difference) - 1} resamples without a value left out" if left_out else "",
-    }
+    return row | bootstrap_difference(first, second)
 
 
 def outcome_rows(
