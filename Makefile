@@ -76,6 +76,10 @@ bench-links: setup ## Plant duplicates with noise: precision, recall and time of
 bench-maf: setup ## Measure the count of mutations from a MAF against pandas and DuckDB (minutes)
 	$(BIN)/python benchmarks/bench_maf.py $(ARGS)
 
+.PHONY: bench-truth
+bench-truth: setup ## Measure what explanations recover of a known truth, and write docs/explanation-truth.md (minutes)
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/bench_truth.py $(ARGS)
+
 .PHONY: bench-synthetic
 bench-synthetic: setup ## Measure the synthetic cohort against a copula by scipy (minutes)
 	$(BIN)/python benchmarks/bench_synthetic.py $(ARGS)

@@ -72,11 +72,44 @@ class DecisionSettings:
 
 
 @dataclass
+class InteractionSettings:
+    """Types and defaults of the section `explain.interactions`."""
+
+    models: list[str] = field(default_factory=list)
+    n_pairs: int = 5
+
+
+@dataclass
+class StabilitySettings:
+    """Types and defaults of the section `explain.stability`; 0 refits leave them out."""
+
+    models: list[str] = field(default_factory=list)
+    n_refits: int = 50
+
+
+@dataclass
+class MethodSettings:
+    """Types and defaults of the section `explain.methods`; 0 permutations leave them out."""
+
+    models: list[str] = field(default_factory=list)
+    n_permutations: int = 10
+    drop_column: bool = True
+
+
+@dataclass
 class ExplainSettings:
     """Types and defaults of the section `explain`."""
 
     by: list[str] = field(default_factory=list)
     n_resamples: int = 2000
+    trees: str = "path_dependent"
+    n_background: int = 200
+    clusters: float | None = 0.5
+    fallback: str = "none"
+    interactions: InteractionSettings = field(default_factory=InteractionSettings)
+    stability: StabilitySettings = field(default_factory=StabilitySettings)
+    methods: MethodSettings = field(default_factory=MethodSettings)
+    conformal: list[float] = field(default_factory=list)
 
 
 @dataclass
@@ -125,6 +158,10 @@ _LISTS = (
     "evaluation.subgroups",
     "evaluation.subgroup_models",
     "explain.by",
+    "explain.interactions.models",
+    "explain.stability.models",
+    "explain.methods.models",
+    "explain.conformal",
     "recalibration.methods",
     "decisions.rules",
     "survival.outcomes",
@@ -194,6 +231,33 @@ def check(cfg: DictConfig) -> None:
     inner_settings(cfg)
     prices_of(cfg)
     _check_controls(cfg)
+    _check_explain(cfg)
+
+
+def _check_explain(cfg: DictConfig) -> None:
+    explain = cfg.explain
+    for section in ("interactions", "stability", "methods"):
+        wrong = [name for name in explain[section].models if name not in cfg.models]
+        if wrong:
+            raise ConfigError(
+                f"explain.{section}.models names {wrong[0]!r}, which is not among models: {', '.join(cfg.models)}. "
+                f"Name a learner, or none: explain.{section}.models=[]."
+            )
+    for key, known in (("trees", ("path_dependent", "interventional")), ("fallback", ("none", "sampled"))):
+        if explain[key] not in known:
+            raise ConfigError(f"explain.{key} is {explain[key]!r}; known: {', '.join(known)}.")
+    for key, least in (("stability.n_refits", 20), ("methods.n_permutations", 5)):
+        value = OmegaConf.select(explain, key)
+        if value != 0 and value < least:
+            raise ConfigError(f"explain.{key} is {value}; give {least} or more, or 0 to leave it out.")
+    if explain.n_background < 20:
+        raise ConfigError(f"explain.n_background is {explain.n_background}; a background needs 20 patients or more.")
+    if explain.interactions.n_pairs < 1:
+        raise ConfigError(f"explain.interactions.n_pairs is {explain.interactions.n_pairs}; it must be 1 or more.")
+    if explain.clusters is not None and not 0 < explain.clusters < 1:
+        raise ConfigError(f"explain.clusters is {explain.clusters}; it must lie between 0 and 1, or be null.")
+    if any(not 0.5 <= c < 1 for c in explain.conformal):
+        raise ConfigError("explain.conformal are coverages: each must be at least 0.5 and below 1, e.g. [0.9].")
 
 
 def _check_controls(cfg: DictConfig) -> None:

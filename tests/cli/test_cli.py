@@ -48,7 +48,11 @@ def test_importance_says_what_and_how_surely(command, small_run):
     assert "SYNTHETIC" in done.stdout
     assert "log-odds" in done.stdout
     assert "not its cause" in done.stdout
-    best = small_run.table("importance").query("model == 'ridge' and level == 'all' and `rank` == 1").iloc[0]
+    best = (
+        small_run.table("importance")
+        .query("model == 'ridge' and level == 'all' and kind == 'feature' and `rank` == 1")
+        .iloc[0]
+    )
     assert f"{best.mean_abs_shap:.3f}" in done.stdout
     assert f"{best.ci_low:.3f} to {best.ci_high:.3f}" in done.stdout
 
@@ -56,7 +60,9 @@ def test_importance_says_what_and_how_surely(command, small_run):
 def test_importance_by_subgroup_as_json(command, small_run):
     done = command("importance", "--by", "tumor_type", "--model", "xgboost", "--top", 2, "--format", "json")
     rows = json.loads(done.stdout)
-    expected = small_run.table("importance").query("model == 'xgboost' and subgroup == 'tumor_type'")
+    expected = small_run.table("importance").query(
+        "model == 'xgboost' and subgroup == 'tumor_type' and kind == 'feature'"
+    )
     assert {r["level"] for r in rows} == set(expected["level"])
     assert all(r["rank"] <= 2 for r in rows)
 
@@ -64,7 +70,7 @@ def test_importance_by_subgroup_as_json(command, small_run):
 def test_csv_is_the_table(command, small_run):
     done = command("importance", "--model", "forest", "--top", 99, "--format", "csv")
     lines = done.stdout.splitlines()
-    expected = small_run.table("importance").query("model == 'forest' and level == 'all'")
+    expected = small_run.table("importance").query("model == 'forest' and level == 'all' and kind == 'feature'")
     assert len(lines) == 1 + len(expected)
 
 

@@ -40,7 +40,9 @@ def world(n=90, seed=0, repeats=1, persons=None):
 
 
 def table(shap, cohort, **more):
-    return importance_table(shap, cohort, **{"n_resamples": 400, **more})
+    """Rows of features; groups have tests of their own."""
+    found = importance_table(shap, cohort, **{"n_resamples": 400, **more})
+    return found[found["kind"] == "feature"].reset_index(drop=True)
 
 
 def everybody(found):

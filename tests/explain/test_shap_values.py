@@ -64,7 +64,9 @@ def test_values_add_up_to_the_prediction(name, data, tmp_path):
     model = load_bundle(save_bundle(model, tmp_path / "bundle"))
     result = explain_learner(model, X)
     total = result.base_value + result.values.sum(axis=1).to_numpy()
-    p = expit(total) if result.scale == "log-odds" else total
+    if result.scale == "log-hazard":
+        total = model.estimator_.link_intercept_ + model.estimator_.link_slope_ * total
+    p = total if result.scale == "probability" else expit(total)
     assert np.allclose(p, model.predict_proba(X)[:, 1], atol=1e-5)
     assert np.array_equal(result.p, model.predict_proba(X)[:, 1])
     assert result.values.columns.tolist() == list(model.features)

@@ -13,7 +13,12 @@ PACKAGES = ("cohort", "features", "metrics", "models", "validation", "explain", 
 #: Says how a stage runs, and never what comes out.
 HOW = {"engine", "paths", "tracking"}
 #: Read only to refuse settings that do not fit together: another value changes no table of these stages.
-REFUSALS = {"load": {"evaluation", "controls"}, "train": {"controls"}, "evaluate": {"controls"}}
+REFUSALS = {
+    "load": {"evaluation", "controls"},
+    "train": {"controls"},
+    "evaluate": {"controls"},
+    "explain": {"evaluation", "controls"},
+}
 
 
 @pytest.fixture(scope="module")

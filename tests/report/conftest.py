@@ -260,6 +260,7 @@ def _write_shap(run: RunFolder, rng: np.random.Generator, cohort: pd.DataFrame) 
                     pd.DataFrame(
                         {"model": model, "scheme": SCHEME, "repeat": 0, "fold": cohort["cohort_id"],
                          "endpoint": ENDPOINT, "output_scale": scale, "base_value": base,
+                         "method": "linear" if model == "ridge" else "tree_path_dependent",
                          "output": base + part.sum(axis=1)}
                     ),
                     part,
@@ -272,7 +273,7 @@ def _write_shap(run: RunFolder, rng: np.random.Generator, cohort: pd.DataFrame) 
             importance.append(
                 {
                     "model": model, "scheme": SCHEME, "repeat": -1, "endpoint": ENDPOINT, "subgroup": "all",
-                    "level": "all", "feature": feature, "group": GROUPS[feature],
+                    "level": "all", "kind": "feature", "members": "", "feature": feature, "group": GROUPS[feature],
                     "n": len(cohort), "n_measured": int(cohort[feature].notna().sum()), "mean_abs_shap": value,
                     "ci_low": value * 0.9, "ci_high": value * 1.1, "rank": rank, "rank_low": max(1, rank - 1),
                     "rank_high": min(6, rank + 1), "sign": SIGNS.get(feature, 0.9),

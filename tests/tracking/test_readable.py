@@ -38,6 +38,8 @@ def test_importance_shows_the_spread_of_ranks(run):
         "endpoint": "response",
         "subgroup": "all",
         "level": "all",
+        "kind": "feature",
+        "members": "",
         "n": 120,
         "n_measured": 100,
         "output_scale": "log-odds",
@@ -49,9 +51,10 @@ def test_importance_shows_the_spread_of_ranks(run):
         for repeat in (-1, 0)
         for rank, name in ((1, "tmb_mut_mb"), (2, "nlr"))
     ]
-    run.write_table("importance", pd.DataFrame(rows))
+    block = {**rows[0], "kind": "block", "feature": "dna", "members": "tmb_mut_mb", "sign": None}
+    run.write_table("importance", pd.DataFrame([*rows, block]))
     table = readable_tables(run)["importance"]
-    assert len(table) == 2  # the mean over repeats only
+    assert len(table) == 2  # the mean over repeats only, and features only
     assert table.iloc[0][["feature", "rank (95 % CI)", "mean absolute SHAP (95 % CI)"]].tolist() == [
         "tmb_mut_mb",
         "1 (1 to 2)",

@@ -60,7 +60,7 @@ def importance(
     if chosen not in names:
         known = f"Explained models: {', '.join(names)}." if names else "This run explains no model."
         raise NotFoundError(f"Run {folder.path.name} has no importance of a model {chosen!r}. {known}")
-    table = table[table["model"] == chosen]
+    table = table[(table["model"] == chosen) & (table["kind"] == "feature")]
     groups = [g for g in table["subgroup"].unique() if g != "all"]
     if by is not None and by not in groups:
         raise NotFoundError(
@@ -90,10 +90,13 @@ def _importance_lines(part: pd.DataFrame) -> pd.DataFrame:
 
     from immunocast.cohort.vocabulary import label
 
+    hazard = part["output_scale"].iloc[0] == "log-hazard"
+    rising, falling = ("earlier event", "later event") if hazard else ("higher p", "lower p")
+
     def direction(sign: float) -> str:
         if pd.isna(sign):
             return ""
-        return "higher value, higher p" if sign > 0 else "higher value, lower p"
+        return f"higher value, {rising if sign > 0 else falling}"
 
     return pd.DataFrame(
         {

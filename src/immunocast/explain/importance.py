@@ -1,12 +1,14 @@
 """The importance table: mean |SHAP| with intervals, ranks with intervals, and the direction of the effect.
 
+Features, and groups of features (`explain.groups`), each ranked among their kind.
+
 Intervals come from a bootstrap over persons with the fitted models held fixed: they say how much the numbers
 depend on who was in the test folds, not on who was in training.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pandas as pd
@@ -14,10 +16,14 @@ from scipy.stats import rankdata, spearmanr
 
 from immunocast.cohort.vocabulary import FEATURES, VOCABULARY
 from immunocast.errors import ConfigError
+from immunocast.explain.groups import Group, blocks, rank_correlation
+from immunocast.explain.groups import clusters as clusters_of
 
 #: Below this number of patients a subgroup gets no importance of its own.
 MIN_PATIENTS = 20
 _BLOCK = 100
+#: Most counts (resamples x patients) that are kept for the next model of the same patients.
+_KEPT_COUNTS = 20_000_000
 
 
 def importance_table(
@@ -25,6 +31,7 @@ def importance_table(
     cohort: pd.DataFrame,
     *,
     by: Sequence[str] = ("tumor_type",),
+    clusters: float | None = None,
     n_resamples: int = 2000,
     seed: int = 0,
 ) -> pd.DataFrame:
@@ -35,6 +42,8 @@ def importance_table(
     shap : shap table.
     cohort : cohort table (values for the direction, subgroups, persons).
     by : categorical columns of the cohort for subgroup importances.
+    clusters : |Spearman correlation| from which on features are explained as one, too; None for no clusters. Clusters
+        are told from all explained patients together, and have no subgroups.
     n_resamples : bootstrap resamples over persons.
     seed : of the bootstrap.
 
@@ -45,7 +54,7 @@ def importance_table(
     Raises
     ------
     ConfigError
-        Where a column of `by` is no category of the vocabulary.
+        Where a column of `by` is no category of the vocabulary, or `clusters` no correlation.
     """
     for column in by:
         known = VOCABULARY.get(column)
@@ -54,18 +63,34 @@ def importance_table(
     if shap.empty:  # no model of the run has an explainer
         return pd.DataFrame()
     values = cohort.set_index("patient_id")
-    out = []
+    correlation = pd.DataFrame()
+    if clusters is not None:
+        everybody = cohort[cohort["patient_id"].isin(shap["patient_id"].unique())]
+        correlation = rank_correlation(everybody, [f for f in FEATURES if f in shap])
+    out, draws = [], _Draws(n_resamples, seed)
     for names, part in shap.groupby(["model", "scheme", "endpoint", "output_scale"], sort=True):
         model, scheme, endpoint, scale = map(str, names)
         # a feature that no fold could use has no importance, not one of 0
         features = [f for f in FEATURES if f in part and part[f].abs().sum() > 0]
+        groups = blocks(features)
+        if clusters is not None:
+            groups += clusters_of(features, correlation, clusters)
+        sums = pd.DataFrame({k: part[list(g.members)].sum(axis=1) for k, g in enumerate(groups)})
         absolute = part[features].abs().groupby(part["patient_id"], sort=True).mean()
+        together = sums.abs().groupby(part["patient_id"], sort=True).mean()
         signed = part[features].groupby(part["patient_id"], sort=True).mean()
         patients = values.loc[absolute.index]
         for subgroup, level, inside in _subgroups(patients, by):
             ids = absolute.index[inside]
+            there = [k for k, g in enumerate(groups) if g.kind == "block" or subgroup == "all"]
             table = _summary(
-                absolute.loc[ids].to_numpy(), signed.loc[ids], patients.loc[ids], features, n_resamples, seed
+                absolute.loc[ids].to_numpy(),
+                signed.loc[ids],
+                together.loc[ids, there].to_numpy(),
+                patients.loc[ids],
+                features,
+                [groups[k] for k in there],
+                draws,
             )
             table.insert(0, "model", model)
             out.append(
@@ -96,45 +121,97 @@ def _subgroups(patients: pd.DataFrame, by: Sequence[str]) -> list[tuple[str, str
 def _summary(
     absolute: np.ndarray,
     signed: pd.DataFrame,
+    together: np.ndarray,
     patients: pd.DataFrame,
     features: Sequence[str],
-    n_resamples: int,
-    seed: int,
+    groups: Sequence[Group],
+    resamples: _Draws,
 ) -> pd.DataFrame:
+    """Rows of the features, then of the groups; `together` are the groups' (n, groups) absolute sums."""
+    measured = patients.reindex(columns=list(features)).notna()
+    draws, group_draws = resamples.means([absolute, together], patients["person_id"].to_numpy())
+    alone = {
+        "kind": "feature",
+        "feature": list(features),
+        "group": [VOCABULARY[f].block for f in features],
+        "members": "",
+        "n": len(patients),
+        "n_measured": [int(measured[f].sum()) for f in features],
+        **_estimates(absolute, draws),
+        "sign": [_direction(patients, signed, f) for f in features],
+    }
+    parts = [pd.DataFrame(alone)]
+    for kind in ("block", "cluster"):
+        at = [k for k, g in enumerate(groups) if g.kind == kind]
+        if at:
+            chosen = [groups[k] for k in at]
+            rows = {
+                "kind": kind,
+                "feature": [g.name for g in chosen],
+                "group": [g.block for g in chosen],
+                "members": [g.joined for g in chosen],
+                "n": len(patients),
+                "n_measured": [int(measured[list(g.members)].any(axis=1).sum()) for g in chosen],
+                **_estimates(together[:, at], group_draws[:, at]),
+                "sign": np.nan,
+            }
+            parts.append(pd.DataFrame(rows))
+    return pd.concat(parts, ignore_index=True)
+
+
+def _estimates(absolute: np.ndarray, draws: np.ndarray) -> dict[str, np.ndarray]:
+    """Means of (n, columns) values and their ranks, with intervals from (resamples, columns) means."""
     mean = absolute.mean(axis=0)
-    draws = _bootstrap_means(absolute, patients["person_id"].to_numpy(), n_resamples, seed)
-    rank_draws = rankdata(-draws, axis=1, method="min")
     low, high = np.percentile(draws, [2.5, 97.5], axis=0)
     # percentiles of ranks stay whole numbers
-    rank_low, rank_high = np.percentile(rank_draws, [2.5, 97.5], axis=0, method="nearest").astype(int)
-    return pd.DataFrame(
-        {
-            "feature": list(features),
-            "group": [VOCABULARY[f].block for f in features],
-            "n": len(patients),
-            "n_measured": [int(patients[f].notna().sum()) if f in patients else 0 for f in features],
-            "mean_abs_shap": mean,
-            "ci_low": low,
-            "ci_high": high,
-            "rank": rankdata(-mean, method="min").astype(int),
-            "rank_low": rank_low,
-            "rank_high": rank_high,
-            "sign": [_direction(patients, signed, f) for f in features],
-        }
-    )
+    ranks = rankdata(-draws, axis=1, method="min")
+    rank_low, rank_high = np.percentile(ranks, [2.5, 97.5], axis=0, method="nearest").astype(int)
+    return {
+        "mean_abs_shap": mean,
+        "ci_low": low,
+        "ci_high": high,
+        "rank": rankdata(-mean, method="min").astype(int),
+        "rank_low": rank_low,
+        "rank_high": rank_high,
+    }
 
 
-def _bootstrap_means(absolute: np.ndarray, persons: np.ndarray, n_resamples: int, seed: int) -> np.ndarray:
-    """(n_resamples, features) means over resampled persons, as weights times values."""
-    codes = np.unique(persons, return_inverse=True)[1]
-    n_persons = int(codes.max()) + 1
-    rng = np.random.default_rng(seed)
-    out = np.empty((n_resamples, absolute.shape[1]))
-    for start in range(0, n_resamples, _BLOCK):
-        size = min(_BLOCK, n_resamples - start)
-        weights = rng.multinomial(n_persons, np.full(n_persons, 1 / n_persons), size=size)[:, codes]
-        out[start : start + size] = (weights @ absolute) / weights.sum(axis=1, keepdims=True)
-    return out
+class _Draws:
+    """How often each patient counts in each resample of persons; kept, since models explain the same patients."""
+
+    def __init__(self, n_resamples: int, seed: int):
+        self.n_resamples, self.seed = n_resamples, seed
+        self._kept: dict[bytes, list[np.ndarray]] = {}
+
+    def means(self, values: Sequence[np.ndarray], persons: np.ndarray) -> list[np.ndarray]:
+        """For each (n, columns) array its (n_resamples, columns) means over the same resampled persons."""
+        out = [np.empty((self.n_resamples, part.shape[1])) for part in values]
+        start = 0
+        for counts in self._counts(persons):
+            weights = counts.astype(np.int64)
+            total = weights.sum(axis=1, keepdims=True)
+            for means, part in zip(out, values, strict=True):
+                means[start : start + len(counts)] = (weights @ part) / total
+            start += len(counts)
+        return out
+
+    def _counts(self, persons: np.ndarray) -> Iterator[np.ndarray]:
+        """Blocks of (resamples, n) counts."""
+        codes = np.unique(persons, return_inverse=True)[1]
+        if codes.tobytes() in self._kept:
+            yield from self._kept[codes.tobytes()]
+            return
+        n_persons = int(codes.max()) + 1
+        rng = np.random.default_rng(self.seed)
+        kept = []
+        for start in range(0, self.n_resamples, _BLOCK):
+            size = min(_BLOCK, self.n_resamples - start)
+            counts = rng.multinomial(n_persons, np.full(n_persons, 1 / n_persons), size=size)[:, codes]
+            if self.n_resamples * len(codes) <= _KEPT_COUNTS:
+                kept.append(counts.astype(np.uint16))
+            yield counts
+        if kept:
+            self._kept[codes.tobytes()] = kept
 
 
 def _direction(patients: pd.DataFrame, signed: pd.DataFrame, feature: str) -> float:

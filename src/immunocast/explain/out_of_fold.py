@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import zlib
+from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from immunocast.engines import Engine, SerialEngine
+from immunocast.explain.sampled import explain_sampled
 from immunocast.explain.shap_values import explain_learner
 from immunocast.features.preprocess import model_frame
 from immunocast.validation.splits import fold_key
@@ -23,6 +25,9 @@ def explain_out_of_fold(
     load_model: Callable[[str, str], Any],
     models: Iterable[str],
     *,
+    sampled: Collection[str] = (),
+    training: Callable[[int, str], pd.DataFrame] | None = None,
+    seed: int = 0,
     engine: Engine | None = None,
 ) -> pd.DataFrame:
     """Explain the predictions of learners with the fold bundles that made them.
@@ -32,7 +37,10 @@ def explain_out_of_fold(
     cohort : cohort table.
     predictions : predictions table; abstained rows are left out.
     load_model : (model name, fold key) -> fitted learner.
-    models : names of the models with an explainer.
+    models : names of the models to explain.
+    sampled : those of them whose values are estimated, see `explain.sampled`.
+    training : (repeat, fold) -> rows of the cohort table that fitted the fold's models; needed for `sampled`.
+    seed : of the estimates.
     engine : how to spread the folds.
 
     Returns
@@ -54,7 +62,14 @@ def explain_out_of_fold(
         (name, scheme, repeat, fold, endpoint), part = group
         model = load_model(str(name), fold_key(int(repeat), str(fold)))
         patients = by_patient.loc[part["patient_id"]]
-        result = explain_learner(model, model_frame(patients, model.spec.inputs, by_cohort=model.spec.by_cohort))
+        X = model_frame(patients, model.spec.inputs, by_cohort=model.spec.by_cohort)
+        if name in sampled and training is not None:
+            known = model_frame(training(int(repeat), str(fold)), model.spec.inputs, by_cohort=model.spec.by_cohort)
+            # a seed of the fold's own: neither the order of folds nor the engine matters
+            own = [seed, int(repeat), zlib.crc32(f"{name}\0{fold}".encode())]
+            result = explain_sampled(model, X, known, seed=own)
+        else:
+            result = explain_learner(model, X)
         gap = float(np.max(np.abs(result.p - part["p_response"].to_numpy()), initial=0.0))
         if not gap <= PREDICTION_TOLERANCE:
             raise ArithmeticError(f"The bundle of {name}, fold {fold}, misses its stored predictions by {gap:.2g}.")
@@ -68,10 +83,13 @@ def explain_out_of_fold(
                 "fold": fold,
                 "endpoint": endpoint,
                 "output_scale": result.scale,
+                "method": result.method,
                 "base_value": result.base_value,
                 "output": result.output,
             }
         )
+        if name in sampled:
+            head["standard_error"] = 0.0 if result.errors is None else result.errors.max(axis=1).to_numpy()
         return pd.concat([head, result.values.reset_index(drop=True)], axis=1)
 
     parts = (engine or SerialEngine()).map(explain, groups)

@@ -3,15 +3,16 @@
 ========  ==========================================================================  ===========
 kind      method                                                                      scale
 ========  ==========================================================================  ===========
-linear    coefficient x (value - training mean): interventional, features taken as    log-odds
-          independent (Lundberg & Lee 2017); a product of two features (slopes by
+linear    coefficient x (value - training mean): interventional, features taken as    log-odds,
+          independent (Lundberg & Lee 2017); a product of two features (slopes by     log-hazard
           tumour type) is divided between the two as Shapley values divide it
 xgboost   XGBoost's own contributions: path-dependent TreeSHAP (Lundberg 2020)        log-odds
 tree      shap.TreeExplainer: path-dependent TreeSHAP of a forest's class-1           probability
           probability, or of the margin of scikit-learn's boosters                    or log-odds
 update    a revised published formula: each term less its mean; what was added to     log-odds
           it as linear or xgboost
-blend     weighted sum of the parts' values: Shapley values are linear in the model   log-odds
+blend     weighted sum of the parts' values: Shapley values are linear in the model;  log-odds;
+          a part that was chosen alone is explained as itself                         the part's
 ========  ==========================================================================  ===========
 
 One-hot columns, spline terms and indicators of missing values are summed back to the feature that they come from.
@@ -22,7 +23,7 @@ wrong numbers is worse than none.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -30,7 +31,7 @@ import pandas as pd
 from scipy.special import expit, logit
 
 from immunocast.errors import ConfigError
-from immunocast.models.blend import EXPLAINED, Blend
+from immunocast.models.blend import Blend
 from immunocast.models.learner import Learner
 from immunocast.models.update import PublishedUpdate
 
@@ -45,17 +46,21 @@ class Explanation:
     Attributes
     ----------
     values : (n, features) frame on `scale`; a column a source feature, 0 where the feature was dropped.
-    base_value : expected output.
+    base_value : expected output; (n,) where it is not the same for everybody.
     output : (n,) the model's output on `scale`.
-    scale : "log-odds" or "probability".
+    scale : "log-odds", "probability" or "log-hazard".
     p : (n,) the model's probability.
+    method : how the values were found, as in the table shap.
+    errors : (n, features) standard errors of estimated values; None where all are exact.
     """
 
     values: pd.DataFrame
-    base_value: float
+    base_value: float | np.ndarray
     output: np.ndarray
     scale: str
     p: np.ndarray
+    method: str
+    errors: pd.DataFrame | None = None
 
 
 def explain_learner(model: Any, X: pd.DataFrame) -> Explanation:
@@ -79,7 +84,7 @@ def explain_learner(model: Any, X: pd.DataFrame) -> Explanation:
     if kind not in EXPLAINERS:
         raise ConfigError(f"The model's explainer is {kind!r}; known: {', '.join(EXPLAINERS)}.")
     Z = model.design_matrix(X)
-    contributions, base = EXPLAINERS[kind](model, Z)
+    contributions, base = (_hazard if model.spec.output_scale == "log-hazard" else EXPLAINERS[kind])(model, Z)
     p = model.predict_proba(X)[:, 1].astype(float)
     output = p if model.spec.output_scale == "probability" else _margin(model, Z, p)
     if model.spec.output_scale == "log-odds" and np.max(np.abs(expit(output) - p), initial=0.0) > ADDITIVITY_TOLERANCE:
@@ -95,13 +100,19 @@ def explain_learner(model: Any, X: pd.DataFrame) -> Explanation:
         )
     by_source = pd.DataFrame(contributions.T, columns=X.index).groupby(model.sources_).sum().T
     values = by_source.reindex(columns=list(model.features), fill_value=0.0)
-    return Explanation(values.set_axis(X.index), float(base), output, model.spec.output_scale, p)
+    method = "linear" if kind == "linear" else "tree_path_dependent"
+    return Explanation(values.set_axis(X.index), float(base), output, model.spec.output_scale, p, method)
 
 
 def _composed(model: PublishedUpdate | Blend, X: pd.DataFrame) -> Explanation:
     """Values of a model made of others, a column an input."""
-    inputs = list(model.spec.inputs)
-    values, base = (_blend if isinstance(model, Blend) else _update)(model, X)
+    p = model.predict_proba(X)[:, 1].astype(float)
+    if isinstance(model, Blend) and len(model.parts_) == 1:
+        # output and values are the part's: a probability is kept from 0 and 1 only after it
+        return replace(explain_learner(next(iter(model.parts_.values())), X), p=p)
+    values, base, method = (_blend if isinstance(model, Blend) else _update)(model, X)
+    # before additivity is checked: a value without a column would be missed
+    values = values.reindex(columns=list(model.spec.inputs), fill_value=0.0)
     output = model.decision_function(X)
     gap = float(np.max(np.abs(base + values.sum(axis=1).to_numpy() - output), initial=0.0))
     if not gap <= ADDITIVITY_TOLERANCE:
@@ -109,11 +120,10 @@ def _composed(model: PublishedUpdate | Blend, X: pd.DataFrame) -> Explanation:
             f"SHAP values of a {type(model).__name__} miss its output by {gap:.2g}; the largest gap allowed is "
             f"{ADDITIVITY_TOLERANCE:g}."
         )
-    values = values.reindex(columns=inputs, fill_value=0.0)
-    return Explanation(values, base, output, "log-odds", model.predict_proba(X)[:, 1].astype(float))
+    return Explanation(values, base, output, "log-odds", p, method)
 
 
-def _update(model: PublishedUpdate, X: pd.DataFrame) -> tuple[pd.DataFrame, float]:
+def _update(model: PublishedUpdate, X: pd.DataFrame) -> tuple[pd.DataFrame, float, str]:
     published, Z = model.published_part(X), model.design_matrix(X)
     if model.estimator_ is None:
         coef = np.array([model.coef_[c] for c in Z.columns])
@@ -124,22 +134,41 @@ def _update(model: PublishedUpdate, X: pd.DataFrame) -> tuple[pd.DataFrame, floa
     # published terms are centred on their training means: they add nothing to the base
     columns = [*published.columns, *model.preprocessor_.source_]
     table = pd.DataFrame(np.column_stack([published, added]).T, columns=X.index)
-    return table.groupby(columns).sum().T, model.intercept_ + base
+    method = "linear" if model.estimator_ is None else "linear+tree_path_dependent"
+    return table.groupby(columns).sum().T, model.intercept_ + base, method
 
 
-def _blend(model: Blend, X: pd.DataFrame) -> tuple[pd.DataFrame, float]:
-    total, base = pd.DataFrame(index=X.index), 0.0
+def _blend(model: Blend, X: pd.DataFrame) -> tuple[pd.DataFrame, float, str]:
+    total, base, methods = pd.DataFrame(index=X.index), 0.0, []
     for name, part in model.parts_.items():
-        if part.spec.explainer not in EXPLAINED:
-            raise ConfigError(f"The part {name} of a blend is not explained on log-odds: set explainer to none.")
+        if part.spec.explainer == "none" or part.spec.output_scale != "log-odds":
+            raise ConfigError(
+                f"The part {name} of a blend is not explained on log-odds. Leave it out of the blend, or estimate the "
+                "values: explain.fallback=sampled."
+            )
         found = explain_learner(part, X)
         total = total.add(model.weights_[name] * found.values, fill_value=0.0)
-        base += model.weights_[name] * found.base_value
-    return total, base
+        base += model.weights_[name] * float(found.base_value)
+        methods.append(found.method)
+    return total, base, joined(methods)
+
+
+def joined(methods: list[str]) -> str:
+    """Name of a sum of explanations by several methods."""
+    return "+".join(sorted({one for method in methods for one in method.split("+")}))
 
 
 def _margin(model: Learner, Z: pd.DataFrame, p: np.ndarray) -> np.ndarray:
-    """Log-odds; from the estimator's own margin where it has one, since logit(p) loses digits near 0 and 1."""
+    """The centred linear predictor of a hazard, or log-odds: from the estimator's own margin where it has one, since
+    logit(p) loses digits near 0 and 1.
+    """
+    if model.spec.output_scale == "log-hazard":
+        link = model.estimator_
+        centred = link.risk_score(Z) - _mean_hazard(model, Z)
+        gap = np.max(np.abs(link.link_intercept_ + link.link_slope_ * centred - link.decision_function(Z)), initial=0.0)
+        if not gap <= ADDITIVITY_TOLERANCE:
+            raise ArithmeticError(f"The link of the hazard misses the log-odds of the probability by {gap:.2g}.")
+        return np.asarray(centred, dtype=float)
     if model.spec.explainer == "xgboost":
         return model.estimator_.predict(Z, output_margin=True).astype(float)
     if hasattr(model.estimator_, "decision_function"):
@@ -151,7 +180,22 @@ def _linear(model: Learner, Z: pd.DataFrame) -> tuple[np.ndarray, float]:
     if not hasattr(model.estimator_, "coef_"):
         raise _misfit(model, "it has no coefficients")
     coef = np.asarray(model.estimator_.coef_, dtype=float).ravel()
-    intercept = float(np.ravel(model.estimator_.intercept_)[0])
+    return _products_divided(model, Z, coef, float(np.ravel(model.estimator_.intercept_)[0]))
+
+
+def _hazard(model: Learner, Z: pd.DataFrame) -> tuple[np.ndarray, float]:
+    if model.spec.explainer != "linear" or not hasattr(model.estimator_, "beta_"):
+        raise _misfit(model, "on log-hazard only a linear predictor is explained")
+    return _products_divided(model, Z, model.estimator_.beta_, -_mean_hazard(model, Z))
+
+
+def _mean_hazard(model: Learner, Z: pd.DataFrame) -> float:
+    """Linear predictor of the mean training patient, to whom the link's intercept belongs."""
+    return float(np.array([model.background_[c] for c in Z.columns]) @ model.estimator_.beta_)
+
+
+def _products_divided(model: Learner, Z: pd.DataFrame, coef: np.ndarray, intercept: float) -> tuple[np.ndarray, float]:
+    """(n, columns) interventional values of a linear predictor, products divided between their features; base."""
     background = np.array([model.background_[c] for c in Z.columns])
     products = model.products_
     alone = np.array([c not in products for c in Z.columns])

@@ -35,7 +35,6 @@ LEAST_WEIGHT = 1e-3
 WEIGHT_SD = 0.3
 #: Fewest patients with and without the event on whom weights are found.
 LEAST_EVENTS = 10
-EXPLAINED = ("linear", "xgboost", "update", "blend")
 
 
 class Blend(ClassifierMixin, BaseEstimator):
@@ -85,18 +84,25 @@ class Blend(ClassifierMixin, BaseEstimator):
 
     @property
     def spec(self) -> ModelSpec:
-        """What the parts need together; of a fitted blend, those parts that have a weight."""
+        """What the parts need together; of a fitted blend, those parts that have a weight.
+
+        A sum on the log-odds is explained by its parts' explanations on the log-odds. A part that was chosen alone is
+        explained on its own scale.
+        """
         self._check()
         specs = {name: part.spec for name, part in getattr(self, "parts_", self.parts).items()}
         required = tuple(dict.fromkeys(c for s in specs.values() for c in s.required))
         inputs = dict.fromkeys(c for s in specs.values() for c in s.inputs)
         predicts = {s.predicts for s in specs.values() if s.predicts}
+        alone = self.choose or len(specs) == 1
+        exact = [s.explainer != "none" and (alone or s.output_scale == "log-odds") for s in specs.values()]
         return ModelSpec(
             required=required,
             optional=tuple(c for c in inputs if c not in required),
             missing_rule="; ".join(f"{name}: {s.missing_rule}" for name, s in specs.items()),
             trained_on=tuple(dict.fromkeys(c for s in specs.values() for c in s.trained_on)),
-            explainer="blend" if all(s.explainer in EXPLAINED for s in specs.values()) else "none",
+            output_scale=next(iter(specs.values())).output_scale if len(specs) == 1 else "log-odds",
+            explainer="blend" if all(exact) else "none",
             source=self.source or ("choice among " if self.choose else "blend of ") + ", ".join(specs),
             label=self.label,
             predicts=predicts.pop() if len(predicts) == 1 else "",
@@ -163,7 +169,7 @@ class Blend(ClassifierMixin, BaseEstimator):
             group[test] = k
             for j, part in enumerate(self.parts.values()):
                 fitted = clone(part).fit(X.iloc[train], y[train])
-                p[test, j] = _clipped(fitted.predict_proba(X.iloc[test])[:, 1], part.spec.output_scale)
+                p[test, j] = clipped(fitted.predict_proba(X.iloc[test])[:, 1], part.spec.output_scale)
         return p, group
 
     def _folds(self, y: np.ndarray, cohort: np.ndarray, person: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -225,7 +231,7 @@ class Blend(ClassifierMixin, BaseEstimator):
         check_is_fitted(self, "parts_")
         total = np.zeros(len(X))
         for name, part in self.parts_.items():
-            p = _clipped(part.predict_proba(X)[:, 1], part.spec.output_scale)
+            p = clipped(part.predict_proba(X)[:, 1], part.spec.output_scale)
             total += self.weights_[name] * logit(p)
         return total
 
@@ -243,7 +249,8 @@ def _ids(X: pd.DataFrame, column: str, default: str) -> np.ndarray:
     return X[column].to_numpy(dtype=str) if column in X else np.full(len(X), default)
 
 
-def _clipped(p: np.ndarray, scale: str) -> np.ndarray:
+def clipped(p: np.ndarray, scale: str) -> np.ndarray:
+    """Probabilities kept from 0 and 1 as a part's scale asks for."""
     return np.clip(np.asarray(p, dtype=float), CERTAINTY[scale], 1 - CERTAINTY[scale])
 
 

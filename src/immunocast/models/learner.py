@@ -33,7 +33,8 @@ class Learner(ClassifierMixin, BaseEstimator):
     required : features without which the model abstains; all others are optional.
     impute, scale, min_category_count : see `Preprocessor`.
     explainer : "linear", "xgboost", "tree" or "none": which exact SHAP method fits the estimator.
-    output_scale : scale on which explanations add up: "log-odds" or "probability".
+    output_scale : scale on which explanations add up: "log-odds" or "probability"; "log-hazard" for the hazard of a
+        survival model, whose link to the label is one more step.
     source : the library or paper that the estimator comes from, for the model card.
     label : how figures and reports call the model.
     search : parameters that tuning may change, with their ranges, see `validation.search_space`; without tuning it is
@@ -126,6 +127,11 @@ class Learner(ClassifierMixin, BaseEstimator):
             raise ConfigError(f"A {type(self.estimator).__name__} learns from times to event: set target to os or pfs.")
         if not survival and self.target != "label":
             raise ConfigError(f"target is {self.target}, and a {type(self.estimator).__name__} takes labels only.")
+        if self.output_scale == "log-hazard" and not survival:
+            raise ConfigError(
+                f"output_scale is log-hazard, and a {type(self.estimator).__name__} has no hazard: set it to log-odds "
+                "or probability."
+            )
 
     def _check_expand(self) -> None:
         if self.expand is None:

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal, Protocol, runtime_checkable
 
 Explainer = Literal["linear", "xgboost", "tree", "update", "blend", "none"]
-OutputScale = Literal["log-odds", "probability"]
+OutputScale = Literal["log-odds", "probability", "log-hazard"]
 Target = Literal["label", "os", "pfs"]
 TARGETS: tuple[Target, ...] = ("label", "os", "pfs")
 
@@ -27,7 +27,8 @@ class ModelSpec:
     trained_on : cohort ids that fitted it before this run (published models); empty for learners.
     learned : True for learners; False for published formulas and for cut-offs, whose `fit` only takes the
         response rate on either side.
-    output_scale : scale on which explanations add up.
+    output_scale : scale on which explanations add up; "log-hazard" is the linear predictor of a survival model,
+        0 for the mean training patient, higher for earlier events.
     explainer : which exact explainer applies; "none" where there is none.
     source : citation of a published model, or the library of a learner.
     label : how figures and reports call it; "" for the model's own name.

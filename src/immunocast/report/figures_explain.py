@@ -181,9 +181,9 @@ def waterfall(kind: str) -> Callable[[RunView, Path, str], tuple[str, str]]:
 
 
 def importance_rows(view: RunView) -> pd.DataFrame:
-    """Importance over all patients: the mean over repeats where it is stored, else the first repeat."""
+    """Importance of features over all patients: the mean over repeats where it is stored, else the first repeat."""
     frame = view.table("importance")
-    frame = frame[(frame["subgroup"] == "all") & (frame["level"] == "all")]
+    frame = frame[(frame["subgroup"] == "all") & (frame["level"] == "all") & (frame["kind"] == "feature")]
     return frame[frame["repeat"] == frame["repeat"].min()] if len(frame) else frame
 
 

@@ -113,7 +113,8 @@ def render(view: RunView, figures: Sequence[Figure]) -> str:
 
 def _told(view: RunView) -> list[str]:
     """What training and evaluation could not do, or did otherwise than asked, each said once."""
-    notes = [view.manifest.get(key) or [] for key in ("validation_notes", "evaluation_notes", "survival_notes")]
+    keys = ("validation_notes", "evaluation_notes", "survival_notes", "explanation_notes")
+    notes = [view.manifest.get(key) or [] for key in keys]
     said = (view.relabel(note.removeprefix(f"{view.scheme}: ")) for part in notes for note in part)
     return list(dict.fromkeys(text.sentence(note) for note in said if note))
 

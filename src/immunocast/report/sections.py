@@ -260,18 +260,20 @@ class Notes:
         self._where: dict[str, list[str]] = {}
 
     def add(self, note: Any, where: str) -> None:
-        """Keep a note of a table's row; an empty one is no note."""
+        """Keep a note of a table's row; an empty one is no note. `where` is "" for what holds for the whole table."""
         words = self._view.relabel(note)
         if not words:
             return
         places = self._where.setdefault(words, [])
-        if where not in places:
+        if where and where not in places:
             places.append(where)
 
     def lines(self) -> list[str]:
         """One line a note."""
         return [
             f"{note} ({'; '.join(where[:3])}{f' and {len(where) - 3} more' if len(where) > 3 else ''})"
+            if where
+            else note
             for note, where in self._where.items()
         ]
 

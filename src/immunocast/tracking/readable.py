@@ -30,11 +30,16 @@ def readable_tables(run: RunFolder) -> dict[str, pd.DataFrame]:
         ("decisions", _decisions),
         ("risk_groups", _risk_groups),
         ("controls", _controls),
+        ("importance", _importance),
+        ("importance_stability", _importance_stability),
+        ("importance_methods", _importance_methods),
+        ("agreement", _agreement),
+        ("interactions", _interactions),
+        ("discordant", _discordant),
+        ("truth_recovery", _truth_recovery),
     ):
         if run.has_table(name) and len(frame := run.table(name)):
             found[name] = shape(frame)
-    if run.has_table("importance"):
-        found["importance"] = _importance(run.table("importance"))
     if run.has_table("checks"):
         columns = ["severity", "code", "message", "cohort_id", "column", "n", "waived_because"]
         found["checks"] = run.table("checks")[columns + (["rows"] if synthetic else [])]
@@ -161,16 +166,15 @@ def _p(values: pd.Series) -> pd.Series:
 
 
 def _importance(frame: pd.DataFrame) -> pd.DataFrame:
+    frame = frame[frame["kind"] == "feature"]
     if frame["repeat"].eq(-1).any():  # the mean over repeats
         frame = frame[frame["repeat"] == -1]
-    ranks = frame["rank"].astype(str)
-    known = frame["rank_low"].notna() & frame["rank_high"].notna()
-    spread = " (" + frame["rank_low"].astype(str) + " to " + frame["rank_high"].astype(str) + ")"
     return pd.DataFrame(
         {
             "model": frame["model"],
             "feature": frame["feature"],
-            "rank (95 % CI)": ranks.where(~known, ranks + spread),
+            "kind": frame["kind"],
+            "rank (95 % CI)": _ranks(frame),
             "mean absolute SHAP (95 % CI)": _interval(frame, "mean_abs_shap"),
             "patients": (frame["subgroup"] + ": " + frame["level"]).where(frame["subgroup"] != "all", "all"),
             "direction": frame["sign"].map(lambda s: "" if pd.isna(s) else f"{s:+.2f}"),
@@ -180,6 +184,117 @@ def _importance(frame: pd.DataFrame) -> pd.DataFrame:
             "scale": frame["output_scale"],
         }
     )
+
+
+def _ranks(frame: pd.DataFrame) -> pd.Series:
+    """Rank with its interval in one cell; "" where there is none."""
+    low, high = frame["rank_low"].map(_whole), frame["rank_high"].map(_whole)
+    return frame["rank"].map(_whole) + (" (" + low + " to " + high + ")").where((low != "") & (high != ""), "")
+
+
+def _whole(value: float) -> str:
+    return "" if pd.isna(value) else str(int(value))
+
+
+def _importance_stability(frame: pd.DataFrame) -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "model": frame["model"],
+            "over": frame["source"],
+            "draws": frame["n_draws"],
+            "feature": frame["feature"],
+            "rank (95 % of draws)": _ranks(frame),
+            "verdict": frame["verdict"],
+            "same direction": _rounded(frame["sign_consistency"], 2),
+            "mean absolute SHAP": _rounded(frame["mean_abs_shap"], 3),
+            "over draws": _interval(frame.rename(columns={"low": "ci_low", "high": "ci_high"}), "mean"),
+            "scale": frame["output_scale"],
+            "note": frame["note"],
+        }
+    )
+
+
+def _importance_methods(frame: pd.DataFrame) -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "model": frame["model"],
+            "method": frame["method"],
+            "feature": frame["feature"],
+            "loss without it (95 % CI)": _interval(frame, "estimate", sign=True, decimals=4),
+            "rank (95 % CI)": _ranks(frame),
+            "SHAP rank": frame["shap_rank"],
+            "disagrees": frame["disagrees"].map({True: "yes", False: ""}),
+            "patients": frame["n"],
+            "note": frame["note"],
+        }
+    )
+
+
+def _agreement(frame: pd.DataFrame) -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "between": frame["between"],
+            "model": frame["model"],
+            "pair": frame["a"] + " and " + frame["b"],
+            "rank correlation (95 % CI)": _interval(frame, "rank_correlation"),
+            "of the first five in common": frame["top_shared"].map(_whole),
+            "same direction": _rounded(frame["same_direction"], 2),
+            "features": frame["n_features"],
+            "note": frame["note"],
+        }
+    )
+
+
+def _interactions(frame: pd.DataFrame) -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "model": frame["model"],
+            "pair": frame["feature_a"] + " x " + frame["feature_b"],
+            "mean absolute interaction (95 % CI)": _interval(frame, "mean_abs_interaction", decimals=4),
+            "rank": frame["rank"],
+            "share of everything": _rounded(frame["share"], 3),
+            "patients": frame["n"],
+            "scale": frame["output_scale"],
+        }
+    )
+
+
+def _discordant(frame: pd.DataFrame) -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "model": frame["model"],
+            "patients": frame["stratum"],
+            "n": frame["n"],
+            "against": frame["reference"],
+            "n against": frame["n_reference"],
+            "feature": frame["feature"],
+            "difference in mean SHAP (95 % CI)": _interval(frame, "difference", sign=True),
+            "rank": frame["rank"].map(_whole),
+            "median value": _rounded(frame["median_value"], 3),
+            "median value against": _rounded(frame["median_value_reference"], 3),
+            "scale": frame["output_scale"],
+            "note": frame["note"],
+        }
+    )
+
+
+def _truth_recovery(frame: pd.DataFrame) -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "model": frame["model"],
+            "metric": frame["metric"],
+            "feature": frame["feature"],
+            "estimate (95 % CI)": _interval(frame, "estimate"),
+            "truth": _rounded(frame["truth"], 3),
+            "patients": frame["n"],
+            "training patients": frame["n_train"],
+            "note": frame["note"],
+        }
+    )
+
+
+def _rounded(values: pd.Series, decimals: int) -> pd.Series:
+    return values.map(lambda v: "" if pd.isna(v) else f"{v:.{decimals}f}")
 
 
 def _in_reading_order(frame: pd.DataFrame) -> pd.DataFrame:
@@ -193,9 +308,9 @@ def _with_threshold(frame: pd.DataFrame) -> pd.Series:
     return frame["metric"] + at
 
 
-def _interval(frame: pd.DataFrame, value: str, *, sign: bool = False) -> pd.Series:
+def _interval(frame: pd.DataFrame, value: str, *, sign: bool = False, decimals: int = 3) -> pd.Series:
     """`0.712 (0.690 to 0.734)`; `not estimated` where there is no estimate (the note says why)."""
-    style = "+.3f" if sign else ".3f"
+    style = f"{'+' if sign else ''}.{decimals}f"
 
     def text(row: tuple[float, float, float]) -> str:
         point, low, high = row
