@@ -123,6 +123,7 @@ def test_other_estimators_are_none(data):
     assert ensemble_of(object()) is None
 
 
+@pytest.mark.filterwarnings("ignore:.*gblinear:UserWarning")
 def test_what_cannot_be_read_says_so(data):
     X, y = data
     codes = np.column_stack([np.arange(240) % 4, np.nan_to_num(X[:, 0])])
