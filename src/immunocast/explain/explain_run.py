@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from immunocast.engines import Engine
+from immunocast.explain.conformal import conformal_table
 from immunocast.explain.importance import importance_table
 from immunocast.explain.inputs import ExplainInputs
 from immunocast.explain.maps import recalibration_map_table
@@ -55,4 +56,5 @@ def run_explain(
         seed=seed,
     )
     found["recalibration_maps"] = recalibration_map_table(run)
+    found["conformal"] = conformal_table(run, settings["conformal"])
     return {t.name: conform(t.name, found.get(t.name, pd.DataFrame())) for t in EXPLAIN_TABLES}
