@@ -13,6 +13,7 @@ from immunocast.explain.inputs import ExplainInputs
 from immunocast.explain.maps import recalibration_map_table
 from immunocast.explain.out_of_fold import explain_out_of_fold
 from immunocast.explain.plan import plan_explanations
+from immunocast.explain.truth import truth_recovery_table
 from immunocast.store.schemas import conform
 from immunocast.store.schemas_explain import EXPLAIN_TABLES
 
@@ -54,5 +55,6 @@ def run_explain(
         n_resamples=settings["n_resamples"],
         seed=seed,
     )
+    found["truth_recovery"] = truth_recovery_table(run, shap, n_resamples=settings["n_resamples"], seed=seed)
     found["recalibration_maps"] = recalibration_map_table(run)
     return {t.name: conform(t.name, found.get(t.name, pd.DataFrame())) for t in EXPLAIN_TABLES}
