@@ -16,6 +16,7 @@ from immunocast.explain.maps import recalibration_map_table
 from immunocast.explain.out_of_fold import explain_out_of_fold
 from immunocast.explain.plan import plan_explanations
 from immunocast.explain.stability_run import stability_tables
+from immunocast.explain.truth import truth_recovery_table
 from immunocast.store.schemas import conform
 from immunocast.store.schemas_explain import EXPLAIN_TABLES
 
@@ -59,6 +60,7 @@ def run_explain(
     )
     found |= stability_tables(run, shap, found["importance"], settings, seed=seed, engine=engine)
     found["discordant"] = discordant_table(run, shap, n_resamples=settings["n_resamples"], seed=seed)
+    found["truth_recovery"] = truth_recovery_table(run, shap, n_resamples=settings["n_resamples"], seed=seed)
     found["recalibration_maps"] = recalibration_map_table(run)
     found["conformal"] = conformal_table(run, settings["conformal"])
     return {t.name: conform(t.name, found.get(t.name, pd.DataFrame())) for t in EXPLAIN_TABLES}
