@@ -8,8 +8,8 @@ from typing import Any
 import pandas as pd
 
 from immunocast.engines import Engine
-from immunocast.explain.discordant import discordant_table
 from immunocast.explain.conformal import conformal_table
+from immunocast.explain.discordant import discordant_table
 from immunocast.explain.importance import importance_table
 from immunocast.explain.inputs import ExplainInputs
 from immunocast.explain.maps import recalibration_map_table
