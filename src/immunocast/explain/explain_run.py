@@ -9,11 +9,13 @@ import pandas as pd
 
 from immunocast.engines import Engine
 from immunocast.explain.conformal import conformal_table
+from immunocast.explain.discordant import discordant_table
 from immunocast.explain.importance import importance_table
 from immunocast.explain.inputs import ExplainInputs
 from immunocast.explain.maps import recalibration_map_table
 from immunocast.explain.out_of_fold import explain_out_of_fold
 from immunocast.explain.plan import plan_explanations
+from immunocast.explain.stability_run import stability_tables
 from immunocast.store.schemas import conform
 from immunocast.store.schemas_explain import EXPLAIN_TABLES
 
@@ -55,6 +57,8 @@ def run_explain(
         n_resamples=settings["n_resamples"],
         seed=seed,
     )
+    found |= stability_tables(run, shap, found["importance"], settings, seed=seed, engine=engine)
+    found["discordant"] = discordant_table(run, shap, n_resamples=settings["n_resamples"], seed=seed)
     found["recalibration_maps"] = recalibration_map_table(run)
     found["conformal"] = conformal_table(run, settings["conformal"])
     return {t.name: conform(t.name, found.get(t.name, pd.DataFrame())) for t in EXPLAIN_TABLES}
