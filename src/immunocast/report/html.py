@@ -55,7 +55,7 @@ def render(view: RunView, figures: Sequence[Figure]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["num"] = _unbroken
+    environment.filters["num"] = unbroken
     css = resources.files("immunocast.report").joinpath("templates/report.css").read_text(encoding="utf-8")
     total, flow = participant_flow(view)
     config = view.run.path / "config.yaml"
@@ -154,7 +154,7 @@ def _tile(name: str, row: dict | None, decimals: int, column: str, under: str) -
     return {"name": name, "value": text.number(row[column], decimals, sign), "span": span, "under": under}
 
 
-def _unbroken(words: str) -> str:
+def unbroken(words: str) -> str:
     """Typographic minus signs, and per cent signs that stay on the line of their number."""
     return re.sub(r"(?<=\d) %", "\N{NO-BREAK SPACE}%", text.typographic(words))
 
