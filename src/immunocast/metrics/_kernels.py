@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba import float64, int64, njit, uint16, uint64, void
+from numba import float64, int64, uint16, uint64, void
 from numba.extending import intrinsic
 
 from immunocast.metrics._machine_code import keep as _keep

@@ -56,9 +56,7 @@ def _forest(forest: Any) -> Ensemble:
 
 def _boosting(booster: Any) -> Ensemble:
     if booster.loss != "log_loss":
-        raise ConfigError(
-            f"A GradientBoostingClassifier of loss {booster.loss} has no log-odds: set loss=log_loss."
-        )
+        raise ConfigError(f"A GradientBoostingClassifier of loss {booster.loss} has no log-odds: set loss=log_loss.")
     start = booster.init_
     if isinstance(start, str) and start == "zero":
         offset = 0.0

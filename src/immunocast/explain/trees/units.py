@@ -72,7 +72,7 @@ def _n_rows(found, sides, n, used):
             some_left |= sides[j]
             some_right |= sides[used + j]
             j += 1
-        rows *= j - i + 1 + int64(some_left and some_right)
+        rows *= j - i + (2 if some_left and some_right else 1)
         i = j
     return rows
 
@@ -103,7 +103,18 @@ def cut(roots, right, parent, end, feature, threshold, missing_left, most_rows):
             fits = False
             if (end[node] - node) // 2 <= 2 * used:
                 k = _insert_piece(
-                    other, other_limits, other_sides, 0, used, node, right, parent, end, feature, threshold, missing_left
+                    other,
+                    other_limits,
+                    other_sides,
+                    0,
+                    used,
+                    node,
+                    right,
+                    parent,
+                    end,
+                    feature,
+                    threshold,
+                    missing_left,
                 )
                 fits = k <= used and _n_rows(other, other_sides, k, used) <= most_rows
             if not fits:
@@ -116,7 +127,18 @@ def cut(roots, right, parent, end, feature, threshold, missing_left, most_rows):
                 # room beside the pieces that the unit has?
                 other[:], other_limits[:], other_sides[:] = found, limits, sides
                 k = _insert_piece(
-                    other, other_limits, other_sides, n, used, node, right, parent, end, feature, threshold, missing_left
+                    other,
+                    other_limits,
+                    other_sides,
+                    n,
+                    used,
+                    node,
+                    right,
+                    parent,
+                    end,
+                    feature,
+                    threshold,
+                    missing_left,
                 )
                 if k > used or _n_rows(other, other_sides, k, used) > most_rows:
                     n_units += 1
@@ -126,7 +148,18 @@ def cut(roots, right, parent, end, feature, threshold, missing_left, most_rows):
                 k = 0
             if k == 0:
                 k = _insert_piece(
-                    other, other_limits, other_sides, 0, used, node, right, parent, end, feature, threshold, missing_left
+                    other,
+                    other_limits,
+                    other_sides,
+                    0,
+                    used,
+                    node,
+                    right,
+                    parent,
+                    end,
+                    feature,
+                    threshold,
+                    missing_left,
                 )
             found[:], limits[:], sides[:] = other, other_limits, other_sides
             n = k
