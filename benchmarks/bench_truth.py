@@ -6,7 +6,7 @@ cohort, so that there are features without effect to be mistaken for causes. The
 explain_out_of_fold, truth_recovery_table. Each cell is repeated with other patients (seeds); the range over them is
 what a study of that size may get.
 
-    python benchmarks/bench_truth.py [--workers 2] [--seeds 3] [--quick] [--page FILE]
+    python benchmarks/bench_truth.py [--workers 2] [--seeds 5] [--quick] [--page FILE]
 
 --quick: 200 and 500 patients, one seed, ridge and XGBoost, to the terminal only.
 """
@@ -53,7 +53,9 @@ LEFT_OUT = ("pdl1_ic", "pdl1_tc")
 
 def patients(scenario: str, n: int, seed: int) -> CohortTables:
     """2 n patients; of "measured" the readings are the true values, none missing."""
-    tables = SyntheticCohort(n_patients=2 * n, scenario="default" if scenario == "measured" else scenario, seed=seed).load()
+    tables = SyntheticCohort(
+        n_patients=2 * n, scenario="default" if scenario == "measured" else scenario, seed=seed
+    ).load()
     if scenario == "measured":
         truth = tables.truth.set_index("patient_id").loc[tables.cohort["patient_id"]]
         for name in [f for f in FEATURES if f in tables.cohort and f not in LEFT_OUT]:
@@ -116,7 +118,7 @@ def measure(sizes: tuple[int, ...], seeds: int, workers: int) -> pd.DataFrame:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--workers", type=int, default=2, help="processes (2)")
-    parser.add_argument("--seeds", type=int, default=3, help="cohorts a cell (3)")
+    parser.add_argument("--seeds", type=int, default=5, help="cohorts a cell (5)")
     parser.add_argument("--quick", action="store_true", help="200 and 500 patients, one cohort, to the terminal only")
     parser.add_argument("--page", type=Path, default=PAGE, help="page whose generated part is replaced")
     args = parser.parse_args()
