@@ -15,6 +15,7 @@ from immunocast.report import sections, text
 from immunocast.report import sections_evaluation as evaluation
 from immunocast.report.figures import CATALOGUE, Figure, why_missing
 from immunocast.report.flow import participant_flow
+from immunocast.report.patients import KINDS, ExplainOne, in_depth
 from immunocast.report.table_one import table_one
 from immunocast.report.verdict import best_sentence, prognostic_sentence, verdict
 from immunocast.report.view import RunView
@@ -23,13 +24,14 @@ from immunocast.store.runfolder import RunFolder
 REPORT = "report.html"
 
 
-def write_report(run: RunFolder, figures: Sequence[Figure]) -> Path:
+def write_report(run: RunFolder, figures: Sequence[Figure], explain: ExplainOne | None = None) -> Path:
     """Write `report.html` into the run folder.
 
     Parameters
     ----------
     run : a run folder with a manifest. A table that is absent costs its section, which then says why.
     figures : what `make_figures` returned; pictures are put into the file.
+    explain : explains the example patients in words; None for their pictures only.
 
     Returns
     -------
@@ -42,11 +44,11 @@ def write_report(run: RunFolder, figures: Sequence[Figure]) -> Path:
     """
     view = RunView(run)
     path = run.path / REPORT
-    path.write_text(render(view, figures), encoding="utf-8")
+    path.write_text(render(view, figures, explain), encoding="utf-8")
     return path
 
 
-def render(view: RunView, figures: Sequence[Figure]) -> str:
+def render(view: RunView, figures: Sequence[Figure], explain: ExplainOne | None = None) -> str:
     """The report as HTML."""
     environment = Environment(
         loader=PackageLoader("immunocast.report", "templates"),
@@ -95,6 +97,8 @@ def render(view: RunView, figures: Sequence[Figure]) -> str:
         comparison=sections.comparison_sheet(view, ("auroc",)),
         other_comparisons=sections.other_comparisons(view),
         importance=sections.importance_sheet(view),
+        kinds=KINDS,
+        patients=in_depth(view, explain),
         models=sections.model_sheet(view),
         findings=sections.finding_sheet(view, ("error", "warning")),
         remarks=sections.finding_sheet(view, ("info",)),
