@@ -7,12 +7,14 @@ import re
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from immunocast.report import sections, text
 from immunocast.report import sections_evaluation as evaluation
+from immunocast.report import sections_explain as explain
 from immunocast.report.figures import CATALOGUE, Figure, why_missing
 from immunocast.report.flow import participant_flow
 from immunocast.report.table_one import table_one
@@ -95,6 +97,7 @@ def render(view: RunView, figures: Sequence[Figure]) -> str:
         comparison=sections.comparison_sheet(view, ("auroc",)),
         other_comparisons=sections.other_comparisons(view),
         importance=sections.importance_sheet(view),
+        explained=_explained(view),
         models=sections.model_sheet(view),
         findings=sections.finding_sheet(view, ("error", "warning")),
         remarks=sections.finding_sheet(view, ("info",)),
@@ -109,6 +112,21 @@ def render(view: RunView, figures: Sequence[Figure]) -> str:
         missing=why_missing(view),
         share=text.percent,
     )
+
+
+def _explained(view: RunView) -> dict[str, Any]:
+    """What the section on explanations prints beside the pictures."""
+    return {
+        "methods": explain.method_sheet(view),
+        "groups": explain.group_sheet(view),
+        "stability": explain.stability_sheet(view),
+        "ways": explain.ways_sheet(view),
+        "agreement": explain.agreement_sheet(view),
+        "interactions": explain.interaction_sheet(view),
+        "discordant": explain.discordant_sheets(view),
+        "maps": explain.map_lines(view),
+        "truth": explain.truth_sheet(view),
+    }
 
 
 def _told(view: RunView) -> list[str]:
