@@ -134,7 +134,7 @@ def _explained(view: RunView) -> dict[str, Any]:
             *(view.table(name) for name in ("importance_stability", "importance_methods", "agreement")),
             label=view.label,
         ),
-        "truth_words": truth_sentences(view.table("truth_recovery"), label=view.label),
+        "truth_words": [view.relabel(line) for line in truth_sentences(view.table("truth_recovery"))],
         "truth": sections_explain.truth_sheet(view),
     }
 
