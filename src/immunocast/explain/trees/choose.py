@@ -8,8 +8,8 @@ import numpy as np
 
 from immunocast.errors import ConfigError
 
-#: Rows times boosting rounds below which XGBoost's own contributions are taken: numba takes 0.4 s to load.
-NATIVE_BELOW = 500_000
+#: Rows times boosting rounds below which XGBoost's own contributions are taken: numba takes 0.5 s to load.
+NATIVE_BELOW = 1_000_000
 
 Method = Literal["auto", "tables", "paths", "native"]
 
