@@ -1,6 +1,8 @@
 """Values against independent answers: all coalitions by brute force, XGBoost's own contributions, the shap package."""
 
 import importlib.util
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from sklearn.ensemble import (
     ExtraTreesClassifier,
+    ExtraTreesRegressor,
     GradientBoostingClassifier,
     HistGradientBoostingClassifier,
     RandomForestClassifier,
@@ -261,6 +264,26 @@ def test_categorical_splits_stay_with_the_library(monkeypatch):
         TreeShap(model)
     values, base, _ = tree_shap(model, X)
     assert np.allclose(base + values.sum(axis=1), model.predict(X, output_margin=True), atol=SINGLE)
+
+
+def test_ensembles_that_cannot_be_read_are_left_to_the_shap_package():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(200, 3))
+    model = ExtraTreesRegressor(4, max_depth=3, random_state=0).fit(X, X[:, 0])
+    assert ensemble_of(model) is None
+    values, base, _ = tree_shap(model, X)
+    assert np.allclose(base + values.sum(axis=1), model.predict(X))
+    with pytest.raises(ConfigError, match="ExtraTreesRegressor is no tree ensemble"):
+        tree_shap(model, X, method="tables")
+
+
+def test_nothing_heavy_is_imported_before_it_is_needed():
+    code = (
+        "import sys, immunocast.explain.shap_values; "
+        "print([m for m in ('shap', 'numba', 'xgboost') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
 
 
 def test_early_stopping_native_and_ours(fitted):

@@ -7,9 +7,10 @@ from typing import Any, Literal
 import numpy as np
 
 from immunocast.errors import ConfigError
+from immunocast.explain.trees.ensemble import ensemble_of
 
-#: Rows times boosting rounds below which XGBoost's own contributions are taken: numba takes 0.4 s to load.
-NATIVE_BELOW = 500_000
+#: Rows times boosting rounds below which XGBoost's own contributions are taken: numba takes 0.5 s to load.
+NATIVE_BELOW = 1_000_000
 
 Method = Literal["auto", "tables", "paths", "native"]
 
@@ -19,12 +20,13 @@ def tree_shap(estimator: Any, X: Any, *, method: Method = "auto", threads: int =
 
     Parameters
     ----------
-    estimator : as `ensemble_of` reads them; XGBoost with categorical splits too.
+    estimator : as `ensemble_of` reads them, XGBoost with categorical splits too; with method "auto" also what
+        shap.TreeExplainer takes.
     X : (n, features) numbers, missing as NaN.
     method : "tables" or "paths": as for `TreeShap`; "native": XGBoost's own. "auto": for XGBoost its own where rows
         times boosting rounds are below NATIVE_BELOW or splits are categorical, else as `TreeShap` chooses. The choice
         depends on nothing but model and number of rows.
-    threads : to spread rows over; the values do not depend on it.
+    threads : to spread rows over, of "tables" and "paths"; the values do not depend on it.
 
     Returns
     -------
@@ -46,9 +48,14 @@ def tree_shap(estimator: Any, X: Any, *, method: Method = "auto", threads: int =
     if booster and (method == "native" or (method == "auto" and _is_native(estimator, len(X)))):
         values, base = native_contributions(estimator, X)
         return values, base, "log-odds"
+    ensemble = ensemble_of(estimator)
+    if ensemble is None and method == "auto":
+        return _by_shap_package(estimator, X)
     from immunocast.explain.trees.shap import TreeShap
 
-    explainer = TreeShap(estimator, method="auto" if method == "native" else method, n_rows=len(X))
+    explainer = TreeShap(
+        estimator if ensemble is None else ensemble, method="auto" if method == "native" else method, n_rows=len(X)
+    )
     return explainer.values(X, threads=threads), explainer.base_value, explainer.scale
 
 
@@ -67,3 +74,18 @@ def native_contributions(estimator: Any, X: Any) -> tuple[np.ndarray, float]:
     matrix = xgb.DMatrix(X, nthread=1, enable_categorical=True)
     out = estimator.get_booster().predict(matrix, pred_contribs=True, iteration_range=rounds)
     return out[:, :-1], float(out[0, -1]) if len(out) else 0.0
+
+
+def _by_shap_package(estimator: Any, X: Any) -> tuple[np.ndarray, float, str]:
+    """Values by shap.TreeExplainer, for ensembles of other libraries; it takes 4 s to import."""
+    import shap
+
+    try:
+        explainer = shap.TreeExplainer(estimator, feature_perturbation="tree_path_dependent")
+    except Exception as error:  # shap has an exception of its own for each reason
+        raise ConfigError(str(error)) from error
+    values = np.asarray(explainer.shap_values(np.asarray(X), check_additivity=False))
+    # one slice a class, in probability; or one number, the margin
+    scale = "probability" if values.ndim == 3 else "log-odds"
+    values = values[..., 1] if values.ndim == 3 else values
+    return values.astype(float), float(np.ravel(explainer.expected_value)[-1]), scale
