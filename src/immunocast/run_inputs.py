@@ -12,6 +12,9 @@ from immunocast.models.bundle import load_bundle
 from immunocast.models.recalibrators_file import load_recalibrators
 from immunocast.store.runfolder import RunFolder
 
+#: Tables of a run that the explanation of one patient is made of, beside `ExplainInputs`.
+PATIENT_TABLES = ("shap", "stability", "conformal")
+
 
 def explain_inputs(run: RunFolder, cfg: DictConfig | None = None) -> ExplainInputs:
     """What explanation sees of a run.

@@ -48,18 +48,17 @@ def explain(
     from immunocast.explain.patient import explain_patient
     from immunocast.explain.whatif import parse_what_if
     from immunocast.report.patient_words import patient_words
-    from immunocast.run_inputs import explain_inputs
+    from immunocast.run_inputs import PATIENT_TABLES, explain_inputs
 
     asked = [parse_what_if(q) for q in question or []]
     folder = find_run(run, runs_dir)
     if out is not None:
         check_target(out, folder.path / "manifest.json", "the manifest of the run", "patient.html")
     about = folder.manifest()
-    tables = {name: folder.table(name) for name in ("shap", "stability", "conformal") if folder.has_table(name)}
+    tables = {name: folder.table(name) for name in PATIENT_TABLES if folder.has_table(name)}
     name = model or _default_model(about, tables)
-    found = explain_patient(
-        explain_inputs(folder), tables, patient, name, asked=asked, top=CURVES if out is not None else 0, k=neighbours
-    )
+    top = 0 if out is None else max(CURVES - sum(a.value is None for a in asked), 0)
+    found = explain_patient(explain_inputs(folder), tables, patient, name, asked=asked, top=top, k=neighbours)
     words = patient_words(found, about.get("endpoint_settings"))
     if output is PatientFormat.JSON:
         synthetic = bool(about["provenance"]["synthetic"])

@@ -6,9 +6,9 @@ kind      method                                                                
 linear    coefficient x (value - training mean): interventional, features taken as    log-odds,
           independent (Lundberg & Lee 2017); a product of two features (slopes by     log-hazard
           tumour type) is divided between the two as Shapley values divide it
-xgboost   XGBoost's own contributions: path-dependent TreeSHAP (Lundberg 2020)        log-odds
-tree      shap.TreeExplainer: path-dependent TreeSHAP of a forest's class-1           probability
-          probability, or of the margin of scikit-learn's boosters                    or log-odds
+xgboost   path-dependent TreeSHAP (Lundberg 2020) of the margin: `trees.choose`       log-odds
+tree      the same of a forest's class-1 probability, or of the margin of             probability
+          scikit-learn's boosters                                                     or log-odds
 update    a revised published formula: each term less its mean; what was added to     log-odds
           it as linear or xgboost
 blend     weighted sum of the parts' values: Shapley values are linear in the model;  log-odds;
@@ -33,6 +33,7 @@ import pandas as pd
 from scipy.special import expit, logit
 
 from immunocast.errors import ConfigError
+from immunocast.explain.trees.choose import tree_shap
 from immunocast.explain.trees.ensemble import Ensemble, ensemble_of
 from immunocast.models.blend import Blend
 from immunocast.models.learner import Learner
@@ -238,30 +239,18 @@ def _xgboost(model: Learner, Z: pd.DataFrame) -> tuple[np.ndarray, float]:
 
 
 def _tree_contributions(estimator: Any, Z: pd.DataFrame) -> tuple[np.ndarray, float]:
-    import xgboost as xgb
-
-    booster = estimator.get_booster()
-    # XGBoost predicts up to the best iteration where it stopped early: later trees are no part of the prediction
-    best = getattr(estimator, "best_iteration", None)
-    rounds = (0, best + 1) if best is not None else (0, 0)
-    out = booster.predict(xgb.DMatrix(Z, nthread=1), pred_contribs=True, iteration_range=rounds)
-    return out[:, :-1].astype(float), float(out[0, -1]) if len(out) else 0.0
+    values, base, _ = tree_shap(estimator, Z)
+    return values.astype(float), base
 
 
 def _tree(model: Learner, Z: pd.DataFrame) -> tuple[np.ndarray, float]:
-    import shap
-
     try:
-        explainer = shap.TreeExplainer(model.estimator_, feature_perturbation="tree_path_dependent")
-    except Exception as error:  # shap has an exception of its own for each reason
-        raise _misfit(model, str(error)) from error
-    values = np.asarray(explainer.shap_values(Z.to_numpy(), check_additivity=False))
-    # forests: one slice a class, in probability; boosters: one number, the margin
-    scale = "probability" if values.ndim == 3 else "log-odds"
+        values, base, scale = tree_shap(model.estimator_, Z)
+    except ConfigError as error:
+        raise _misfit(model, str(error).rstrip(".")) from error
     if model.spec.output_scale != scale:
         raise ConfigError(f"SHAP values of a {type(model.estimator_).__name__} are on {scale}: set output_scale to it.")
-    values = values[..., 1] if values.ndim == 3 else values
-    return values.astype(float), float(np.ravel(explainer.expected_value)[-1])
+    return values.astype(float), base
 
 
 def _interventional(

@@ -16,7 +16,7 @@ from immunocast.explain.losses import Losses, drop_column_losses, permutation_lo
 from immunocast.explain.methods import method_rows
 from immunocast.explain.per_patient import per_patient
 from immunocast.explain.refits import refit_draws
-from immunocast.explain.stability import stability_rows
+from immunocast.explain.stability import MIN_DRAWS, stability_rows
 
 
 def stability_tables(
@@ -108,3 +108,21 @@ def chosen_models(
         else:
             names.append(name)
     return names, said
+
+
+def stability_notes(run: ExplainInputs, shap: pd.DataFrame, settings: Mapping[str, Any]) -> list[str]:
+    """Sentences on what stability and other methods leave out, for the run's warnings.
+
+    Parameters
+    ----------
+    run, shap, settings : as for `stability_tables`.
+    """
+    stability, ways = settings["stability"], settings["methods"]
+    said: list[str] = []
+    if stability["models"] and stability["n_refits"]:
+        said += chosen_models(run, shap, stability["models"], "stability")[1]
+        if stability["n_refits"] < MIN_DRAWS:
+            said.append(f"explain.stability.n_refits={stability['n_refits']}: a verdict needs {MIN_DRAWS} refits.")
+    if ways["models"] and (ways["n_permutations"] or ways["drop_column"]):
+        said += chosen_models(run, shap, ways["models"], "methods")[1]
+    return said

@@ -130,7 +130,7 @@ def discordant(view: RunView, path: Path, title: str) -> tuple[str, str]:
             axes.set(ylim=(tallest - 0.4, -0.6), xlabel=f"Difference in mean SHAP, {part['output_scale'].iloc[0]}")
             axes.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
             whom = discordant_words(view, stratum, int(part["n"].iloc[0]), int(part["n_reference"].iloc[0]))
-            axes.set_title("\n".join(wrap(whom, 58)).replace("$", r"\$"), fontsize=8.8, fontweight="normal")
+            axes.set_title("\n".join(wrap(whom, 50)).replace("$", r"\$"), fontsize=8.8, fontweight="normal")
             quiet(axes, "x")
             axes.spines["left"].set_visible(False)
         used = [g for g in BLOCKS if any((p["group"] == g).any() for p in parts.values())]
