@@ -34,10 +34,16 @@ def run():
         load_config(
             [
                 "models=full",
+                "+model@models.update_xgboost=update_xgboost",
+                "+model@models.blend=blend",
                 "models.xgboost.estimator.n_estimators=20",
+                "models.xgboost.estimator.min_child_weight=1",
                 "models.update_xgboost.estimator.n_estimators=10",
+                "models.update_xgboost.estimator.min_child_weight=1",
                 "models.forest.estimator.n_estimators=5",
                 "models.blend.parts.forest.estimator.n_estimators=5",
+                "models.blend.inner=kfold",
+                "models.blend.n_splits=2",
                 "models.blend.parts.xgboost.estimator.n_estimators=10",
             ]
         )
@@ -95,8 +101,7 @@ def test_main_effects_and_interactions_are_the_shap_values(run, tables):
 
 @pytest.mark.parametrize("model", ["update_xgboost", "forest", "ridge"])
 def test_other_models_add_up_too(run, model):
-    fold = next(f for f in run.predictions.query("model == @model")["fold"])
-    found = explain_interactions(run.load_model(model, f"r0-{fold}"), run.frame(model, run.table.iloc[:40]))
+    found = explain_interactions(run.load_model(model, _first(run, model)), run.frame(model, run.table.iloc[:40]))
     between = np.abs(found.values).sum(axis=0) - np.diag(
         np.abs(found.values[:, *np.diag_indices(len(found.features))]).sum(axis=0)
     )
@@ -135,9 +140,8 @@ def test_products_of_features_interact_as_their_definition_says():
 
 
 def test_a_blend_mixes_the_interactions_of_its_parts(run):
-    forest_free = [f for f in {"xgboost", "ridge"}]
-    parts = {name: run.load_model(name, "r0-0" if False else _first(run, name)) for name in sorted(forest_free)}
-    blend = build_models(load_config(["models=full"]))["blend"]
+    parts = {name: run.load_model(name, _first(run, name)) for name in ("ridge", "xgboost")}
+    blend = build_models(load_config(["+model@models.blend=blend"]))["blend"]
     blend.parts_, blend.weights_ = parts, {"ridge": 0.25, "xgboost": 0.75}
     X = model_frame(run.table.iloc[:25], blend.spec.inputs, by_cohort=True)
     found, one = explain_interactions(blend, X), explain_interactions(parts["xgboost"], X)

@@ -23,6 +23,8 @@ from immunocast.explain.out_of_fold import PREDICTION_TOLERANCE
 from immunocast.explain.plan import Plan, plan_explanations
 from immunocast.validation.splits import fold_key
 
+#: Mean absolute interaction (log-odds, probability or log-hazard) up to which a pair has none but rounding.
+LEAST = 1e-9
 #: Patients whose matrices are held at a time.
 _ROWS = 500
 
@@ -133,7 +135,7 @@ def _summary(
     head = pd.concat([fold.head for fold in folds], ignore_index=True)
     absolute = pd.DataFrame(np.abs(values)).groupby(head["patient_id"], sort=True).mean()
     mean = absolute.mean(axis=0).to_numpy()
-    there = np.flatnonzero((first != second) & (mean > 0))
+    there = np.flatnonzero((first != second) & (mean > LEAST))
     scale = folds[0].scale
     n = len(absolute)
     means = draws.means([absolute.iloc[:, there].to_numpy()], persons.loc[absolute.index].to_numpy())[0]

@@ -105,28 +105,35 @@ def _add(
             continue
         patterns(decisions, n_steps[k], node[k], goes_left[k], slot[k], d, words)
         found = distinct(words, d, table, at, first)
-        alone, pair = np.zeros((d, found)), np.zeros((d, d, found))
-        factor, before = np.empty(d), np.empty(d + 1)
-        for p in range(found):
-            for h in range(len(points)):
-                t, weight = points[h], weights[h] * v
-                for i in range(d):
-                    factor[i] = (1 - t) * ratio[k, i] + (t if (first[p] >> i) & 1 else 0.0)
-                # products without i, and without i and j, by products from both ends: nothing is divided by 0
-                for i in range(d):
-                    before[0] = weight
-                    for j in range(d):
-                        before[j + 1] = before[j] if j == i else before[j] * factor[j]
-                    alone[i, p] += before[d]
-                    after = 1.0
-                    for j in range(d - 1, i, -1):
-                        pair[i, j, p] += before[j] * after
-                        after *= factor[j]
+        alone, pair, step = np.zeros((d, found)), np.zeros((d, d, found)), np.empty((d, found))
+        factor, before, after = np.empty((d, found)), np.empty((d + 1, found)), np.empty(found)
+        for i in range(d):
+            for p in range(found):
+                step[i, p] = ((first[p] >> i) & 1) - ratio[k, i]
+        # patterns in the innermost loops, which then use the processor's vector units
+        for h in range(len(points)):
             for i in range(d):
-                step = ((first[p] >> i) & 1) - ratio[k, i]
-                alone[i, p] *= step
+                for p in range(found):  # t o + (1 - t) r
+                    factor[i, p] = points[h] * step[i, p] + ratio[k, i]
+            # products without i, and without i and j, from both ends: nothing is divided by 0
+            for i in range(d):
+                before[0, :] = weights[h] * v
                 for j in range(d):
-                    pair[min(i, j), max(i, j), p] *= step if i != j else 1.0
+                    for p in range(found):
+                        before[j + 1, p] = before[j, p] * (1.0 if j == i else factor[j, p])
+                after[:] = 1.0
+                for j in range(d - 1, i, -1):
+                    for p in range(found):
+                        pair[i, j, p] += before[j, p] * after[p]
+                        after[p] *= factor[j, p]
+                for p in range(found):
+                    alone[i, p] += before[d, p]
+        for i in range(d):
+            for p in range(found):
+                alone[i, p] *= step[i, p]
+            for j in range(i + 1, d):
+                for p in range(found):
+                    pair[i, j, p] *= step[i, p] * step[j, p] / 2
         for i in range(d):
             a = group[column[k, i]]
             into = out[a, a]
@@ -138,5 +145,5 @@ def _add(
                     continue
                 into_pair = out[min(a, b), max(a, b)]
                 for r in range(n):
-                    into_pair[r] += pair[i, j, at[r]] / 2
+                    into_pair[r] += pair[i, j, at[r]]
     return base
