@@ -10,6 +10,7 @@ import pandas as pd
 from immunocast.engines import Engine
 from immunocast.errors import ConfigError
 from immunocast.explain.agreement import between_cohorts, between_methods, between_models
+from immunocast.explain.background import background_of
 from immunocast.explain.inputs import ExplainInputs
 from immunocast.explain.losses import Losses, drop_column_losses, permutation_losses
 from immunocast.explain.methods import method_rows, shap_ranks
@@ -45,7 +46,16 @@ def stability_tables(
     explained = per_patient(shap, run.cohort)
     stability = settings["stability"]
     names, _ = chosen_models(run, shap, stability["models"], "stability")
-    refits = refit_draws(run, shap, explained, names, n_refits=stability["n_refits"], seed=seed, engine=engine)
+    refits = refit_draws(
+        run,
+        shap,
+        explained,
+        names,
+        n_refits=stability["n_refits"],
+        seed=seed,
+        background=background_of(run.training, settings, seed),
+        engine=engine,
+    )
     n_resamples = settings["n_resamples"]
     stable = stability_rows(shap, run.cohort, explained, refits)
     agreement = between_models(explained, n_resamples=n_resamples, seed=seed)

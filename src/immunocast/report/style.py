@@ -119,6 +119,13 @@ def quiet(axes: Axes, grid: str = "both") -> None:
         axes.grid(True, axis=grid)  # type: ignore[arg-type]
 
 
+def ink_on(rgba: Any) -> str:
+    """The colour of words on a ground: ink or white, whichever has more contrast (WCAG 2 relative luminance)."""
+    channels = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in rgba[:3]]
+    luminance = sum(w * c for w, c in zip((0.2126, 0.7152, 0.0722), channels, strict=True))
+    return INK if (luminance + 0.05) / (0.0195 + 0.05) >= 1.05 / (luminance + 0.05) else "white"
+
+
 def clip_label(label: str, width: int = 34) -> str:
     """Shorten a long label with an ellipsis, and keep matplotlib from reading "$" as mathematics."""
     label = label if len(label) <= width else label[: width - 1].rstrip() + "…"
