@@ -1,4 +1,4 @@
-"""A planted world: one strong feature, a copy of it, a moderate one, and noise, under ridge."""
+"""A planted world: a strong feature, a moderate one, and noise, under ridge; or also a copy and more moderate ones."""
 
 from types import SimpleNamespace
 
@@ -17,6 +17,7 @@ from immunocast.validation.cross_predict import cross_predict
 from immunocast.validation.splits import LeaveOneCohortOut
 
 STRONG, COPY, MODERATE = "fcna", "clonal_fraction", "gep_score"
+MORE = ("nlr", "albumin_g_dl", "ldh_uln")
 NOISE = ("cyt_score", "tgfb_score", "teff_score", "exhaustion_score", "ifng_score")
 SETTINGS = {
     "n_resamples": 200,
@@ -39,14 +40,16 @@ def patients(n=360, seed=0, copy=False):
     )
     table["person_id"] = table["patient_id"]
     if copy:
-        table[COPY] = 1 / (1 + np.exp(-strong - 0.15 * rng.normal(size=n)))
-    table["y"] = (rng.random(n) < expit(1.8 * strong + 0.7 * moderate - 0.3)).astype(int)
+        table[COPY] = 1 / (1 + np.exp(-strong - 0.05 * rng.normal(size=n)))
+        table = table.assign(**{name: rng.normal(size=n) for name in MORE})
+    more = sum((table[name] for name in MORE if copy), np.zeros(n))
+    table["y"] = (rng.random(n) < expit(1.8 * strong + 0.7 * (moderate + more) - 0.3)).astype(int)
     return table
 
 
 def planted(table, models=None, scheme=None, seed=0):
     """A run on these patients with its tables shap and importance."""
-    features = {f: {} for f in (STRONG, COPY, MODERATE, *NOISE) if f in table}
+    features = {f: {} for f in (STRONG, COPY, MODERATE, *MORE, *NOISE) if f in table}
     ridge = Learner(LogisticRegression(C=0.5), features, required=(STRONG,), impute="mean", explainer="linear")
     y = table["y"].astype("Int64")
     models, scheme = models or {"ridge": ridge}, scheme or LeaveOneCohortOut()
@@ -79,5 +82,5 @@ def plain(make_planted):
 
 @pytest.fixture(scope="session")
 def copied(make_planted):
-    """The world with the copy."""
-    return planted(patients(copy=True))
+    """The world with a copy of the strong feature, and more moderate ones."""
+    return planted(patients(480, copy=True))

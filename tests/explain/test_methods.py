@@ -11,8 +11,10 @@ from sklearn.metrics import log_loss as reference
 from immunocast.engines import JoblibEngine
 from immunocast.errors import ConfigError
 from immunocast.explain.losses import drop_column_losses, log_loss, permutation_losses
-from immunocast.explain.methods import method_rows
+from immunocast.explain.methods import method_rows, shap_ranks
+from immunocast.explain.refits import refit_draws
 from immunocast.explain.refitting import refit_without
+from immunocast.explain.stability import stability_rows
 from immunocast.store.schemas import conform
 
 
@@ -29,8 +31,13 @@ def dropped(world, **more):
     return drop_column_losses(world.run, world.shap, world.explained["ridge"], **more)
 
 
-def table(world, losses):
-    rows = method_rows(world.explained["ridge"], labels(world), losses, world.importance, n_resamples=200, seed=0)
+def shap_of(world, stability=None):
+    return shap_ranks("ridge", world.importance, pd.DataFrame() if stability is None else stability)
+
+
+def table(world, losses, stability=None):
+    shap = shap_of(world, stability)
+    rows = method_rows(world.explained["ridge"], labels(world), losses, shap, n_resamples=200, seed=0)
     return conform("importance_methods", rows).set_index("feature")
 
 
@@ -57,15 +64,36 @@ def test_planted_truth(plain, make_planted, losses):
 
 def test_a_copy_takes_the_place_of_a_dropped_feature(copied, make_planted):
     """SHAP and permutation give the pair its due; without one of them nothing is lost, and that is told."""
-    drop, permute = table(copied, dropped(copied)), table(copied, permuted(copied))
+    stability = stability_rows(
+        copied.shap,
+        copied.table,
+        copied.explained,
+        refit_draws(copied.run, copied.shap, copied.explained, ["ridge"], n_refits=20, seed=0),
+    )
+    drop, permute = (table(copied, losses, stability) for losses in (dropped(copied), permuted(copied)))
     pair = [make_planted.strong, make_planted.copy]
     assert set(drop.loc[pair, "shap_rank"]) == {1, 2}
-    assert drop.loc[pair, "disagrees"].any()
-    apart = drop.loc[pair][drop.loc[pair, "disagrees"]]
-    assert (apart["rank"] > 2).all()
-    assert apart["note"].str.contains(r"tells the same when it is left out").all()
-    assert apart["note"].str.contains(r"Spearman correlation 0\.9").all()
+    assert drop.loc[pair, "disagrees"].all()
+    assert (drop.loc[pair, "rank_low"] > 2).all()
+    assert drop.loc[pair, "note"].str.contains(r"tells the same when it is left out").all()
+    assert drop.loc[pair, "note"].str.contains(r"Spearman correlation (?:0\.9|1\.0)").all()
     assert not permute.loc[pair, "disagrees"].any()
+
+
+def test_a_rank_that_refits_change_contradicts_nothing(plain):
+    own = shap_of(plain)
+    stability = stability_rows(
+        plain.shap,
+        plain.table,
+        plain.explained,
+        refit_draws(plain.run, plain.shap, plain.explained, ["ridge"], n_refits=20, seed=0),
+    )
+    wide = shap_of(plain, stability)
+    assert (wide["rank_low"] <= own["rank_low"]).all()
+    assert (wide["rank_high"] >= own["rank_high"]).all()
+    assert (wide["rank_high"] - wide["rank_low"] > own["rank_high"] - own["rank_low"]).any()
+    one = stability.assign(rank_low=pd.array([pd.NA] * len(stability), dtype="Int64"))
+    assert shap_of(plain, one)["rank_low"].equals(own["rank_low"]), "too few draws say nothing"
 
 
 def test_permutation_is_the_change_of_loss_by_hand(plain, make_planted):
@@ -147,14 +175,13 @@ def test_seeds_and_workers(plain):
 
 
 def test_a_meeting_of_intervals_is_no_disagreement(plain):
-    importance = plain.importance.copy()
+    shap = shap_of(plain)
     losses = permuted(plain, n=1)
     own = table(plain, losses)
     feature = own.index[0]
-    rows = (importance["kind"] == "feature") & (importance["feature"] == feature)
     for low, high, apart in ((own.loc[feature, "rank_high"], 8, False), (own.loc[feature, "rank_high"] + 1, 8, True)):
-        importance.loc[rows, ["rank_low", "rank_high"]] = (int(low), int(high))
-        found = method_rows(plain.explained["ridge"], labels(plain), losses, importance, n_resamples=200, seed=0)
+        shap.loc[feature, ["rank_low", "rank_high"]] = (int(low), int(high))
+        found = method_rows(plain.explained["ridge"], labels(plain), losses, shap, n_resamples=200, seed=0)
         found = found.set_index("feature")
         assert found.loc[feature, "disagrees"] == apart
         assert bool(found.loc[feature, "note"]) == apart
@@ -171,8 +198,8 @@ def test_the_resampling_unit_is_the_person(plain):
     rows = at.get_indexer(both.patients["patient_id"].str.removesuffix("x"))
     doubled = type(losses)(losses.method, losses.increase[rows], losses.n_draws, {})
     y = labels(plain)
-    once = method_rows(plain.explained["ridge"], y, losses, plain.importance, n_resamples=200, seed=0)
-    found = method_rows(both, y[rows], doubled, plain.importance, n_resamples=200, seed=0)
+    once = method_rows(plain.explained["ridge"], y, losses, shap_of(plain), n_resamples=200, seed=0)
+    found = method_rows(both, y[rows], doubled, shap_of(plain), n_resamples=200, seed=0)
     assert np.allclose(found[["estimate", "ci_low", "ci_high"]], once[["estimate", "ci_low", "ci_high"]])
 
 

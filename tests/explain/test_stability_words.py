@@ -20,7 +20,7 @@ def test_a_run_is_told(tables):
     said = stability_sentences(*tables, label=str.title)
     (refits,) = [s for s in said if "bootstrap refits" in s]
     assert refits.startswith("Ridge over 20 bootstrap refits: stable: ")
-    assert "not distinguishable, ranks over more than half of the 8 features: " in refits
+    assert "not distinguishable, ranks over more than half of the 11 features: " in refits
     (cohorts,) = [s for s in said if s.startswith("Ridge over 3 cohorts")]
     assert "fewer than 20 draws, so no verdict" in cohorts
     (drop,) = [s for s in said if s.startswith("Drop-column importance of Ridge")]
@@ -51,8 +51,8 @@ def test_two_models(tables):
     agreement = agreement.assign(same_direction=0.9999, rank_correlation=0.5, ci_low=0.4, ci_high=0.6, top_shared=3)
     said = stability_sentences(*(t.iloc[:0] for t in tables[:2]), agreement, label=str.upper)
     assert (
-        "RIDGE and XGBOOST rank 8 features with a Spearman correlation of 0.50 (0.40 to 0.60); 3 of the first five are "
-        "the same; 99 % of the importance has the same direction." in said
+        "RIDGE and XGBOOST rank 11 features with a Spearman correlation of 0.50 (0.40 to 0.60); 3 of the first five "
+        "are the same; 99 % of the importance has the same direction." in said
     )
 
 

@@ -13,7 +13,7 @@ from immunocast.explain.agreement import between_cohorts, between_methods, betwe
 from immunocast.explain.background import background_of
 from immunocast.explain.inputs import ExplainInputs
 from immunocast.explain.losses import Losses, drop_column_losses, permutation_losses
-from immunocast.explain.methods import method_rows
+from immunocast.explain.methods import method_rows, shap_ranks
 from immunocast.explain.per_patient import per_patient
 from immunocast.explain.refits import refit_draws
 from immunocast.explain.stability import MIN_DRAWS, stability_rows
@@ -57,6 +57,7 @@ def stability_tables(
         engine=engine,
     )
     n_resamples = settings["n_resamples"]
+    stable = stability_rows(shap, run.cohort, explained, refits)
     agreement = between_models(explained, n_resamples=n_resamples, seed=seed)
     for whole in explained.values():
         agreement += between_cohorts(whole, n_resamples=n_resamples, seed=seed)
@@ -72,11 +73,12 @@ def stability_tables(
             )
         if ways["drop_column"]:
             losses.append(drop_column_losses(run, shap, whole, engine=engine))
+        own = shap_ranks(name, importance, stable)
         y = labels.loc[whole.patients["patient_id"]].to_numpy()
-        tables += [method_rows(whole, y, one, importance, n_resamples=n_resamples, seed=seed) for one in losses]
+        tables += [method_rows(whole, y, one, own, n_resamples=n_resamples, seed=seed) for one in losses]
         agreement += between_methods(whole, losses, n_resamples=n_resamples, seed=seed)
     return {
-        "importance_stability": stability_rows(shap, run.cohort, explained, refits),
+        "importance_stability": stable,
         "importance_methods": pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(),
         "agreement": pd.DataFrame(agreement),
     }
