@@ -200,6 +200,7 @@ def test_without_causes_only_the_total_and_the_noise_are_told():
     assert found.loc["noise_share", "estimate"] == pytest.approx(1)
     assert found.loc["total_attribution", "truth"] == 0
     assert found.loc["total_attribution", "estimate"] == pytest.approx(0.1 * values.shape[1])
+    assert table["truth"].notna().sum() == 1, "rounding of solved intercepts is no true effect"
 
 
 def test_what_is_not_measured_or_not_taken_cannot_be_named(world):
@@ -268,6 +269,7 @@ def test_no_truth_no_rows(world):
     assert recovered(world, shap, truth=pd.DataFrame()).empty
     assert recovered(world, shap, roles=pd.DataFrame()).empty
     assert recovered(world, shap.head(0)).empty
+    assert truth_recovery_table(None, pd.DataFrame()).empty
     assert recovered(world, shap.assign(endpoint="dcb")).empty, "of this endpoint the truth says nothing"
     strangers = world.truth.assign(patient_id=world.truth["patient_id"] + "x")
     assert recovered(world, shap, truth=strangers).empty
@@ -290,6 +292,15 @@ def test_repeats_are_averaged_and_persons_resampled(world):
     twice = pd.concat([shap, shap.assign(repeat=1)], ignore_index=True)
     pd.testing.assert_frame_equal(recovered(world, shap)[["estimate", "ci_low", "ci_high", "n"]],
                                   recovered(world, twice)[["estimate", "ci_low", "ci_high", "n"]])  # fmt: skip
+
+
+def test_patients_are_ranked_within_folds(world):
+    """Folds are explained by other models, whose values may lie elsewhere."""
+    shap = shap_of(world, true_values(world))
+    shap.loc[shap["fold"] == "0", "nlr"] += 5.0
+    table = recovered(world, shap)
+    row = table[(table["metric"] == "feature_correlation") & (table["feature"] == "nlr")]
+    assert row["estimate"].item() == pytest.approx(1)
 
 
 def test_the_order_of_rows_does_not_matter(world):

@@ -32,7 +32,7 @@ def truth_recovery_table(
     -------
     Rows of the table truth_recovery; empty for real cohorts, and for endpoints of which the truth says nothing.
     """
-    if run.truth.empty or run.truth_features.empty or shap.empty:
+    if shap.empty:
         return pd.DataFrame()
     labels = dict(zip(run.table["patient_id"], run.labels, strict=True))
     kept: dict[bytes, Resamples] = {}
