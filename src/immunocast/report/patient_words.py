@@ -125,7 +125,7 @@ def value_of(c: Contribution) -> str:
     """
     if isinstance(c.value, str):
         return text.level_label(c.value)
-    return value_words(c.feature, c.value) + (" (imputed at source)" if c.source == "imputed" else "")
+    return text.typographic(value_words(c.feature, c.value)) + (" (imputed at source)" if c.source == "imputed" else "")
 
 
 def points(change: float) -> str:
@@ -257,7 +257,7 @@ def _warnings(found: PatientExplanation) -> list[str]:
 
 
 def _told(feature: str, value: Any) -> str:
-    return text.level_label(value) if isinstance(value, str) else value_words(feature, value)
+    return text.level_label(value) if isinstance(value, str) else text.typographic(value_words(feature, value))
 
 
 def _p(value: float) -> str:
