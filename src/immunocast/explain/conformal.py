@@ -27,7 +27,10 @@ _NOBODY = "no training patient of the fold has a held-out prediction to calibrat
 
 
 def conformal_table(run: ExplainInputs, coverages: Sequence[float]) -> pd.DataFrame:
-    """Prediction sets of all held-out patients under all models.
+    """Prediction sets of all held-out patients under all models with graded probabilities.
+
+    A rule with two values has none: its values differ a little from fold to fold, and a comparison between folds would
+    read that as a difference between patients.
 
     Parameters
     ----------
@@ -46,6 +49,7 @@ def conformal_table(run: ExplainInputs, coverages: Sequence[float]) -> pd.DataFr
     check_coverages(coverages)
     found = run.predictions
     found = found[(found["recalibration"] == "none") & ~found["abstained"] & ~found["in_training"]]
+    found = found[found["model"].isin(_graded(found))]
     if found.empty or not len(coverages):
         return pd.DataFrame()
     found = found.sort_values("patient_id", kind="stable")  # sums have one order, whatever that of the rows
@@ -164,6 +168,12 @@ def sets_at(patients: pd.DataFrame, coverage: float) -> pd.DataFrame:
         covered=~few & (((y == 1) & event) | ((y == 0) & other)),
         note=told,
     )
+
+
+def _graded(found: pd.DataFrame) -> set[str]:
+    """Models with more than two probabilities in some fold."""
+    values = found.groupby(["model", "repeat", "fold"])["p_response"].nunique().groupby("model").max()
+    return {str(m) for m in values.index[values > 2]}
 
 
 def _folds(found: pd.DataFrame) -> list[tuple[pd.DataFrame, pd.DataFrame]]:
