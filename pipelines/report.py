@@ -10,7 +10,8 @@ from omegaconf import DictConfig
 from _stage import entry
 from immunocast import __version__
 from immunocast.config import frozen_yaml
-from immunocast.explain.patient import PatientExplanation, explain_patient
+from immunocast.explain.patient import explain_patient
+from immunocast.explain.patient_parts import PatientExplanation
 from immunocast.report.figures import make_figures
 from immunocast.report.html import write_report
 from immunocast.report.patients import ExplainOne

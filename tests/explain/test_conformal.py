@@ -14,7 +14,7 @@ from immunocast.errors import ConfigError
 from immunocast.explain.conformal import conformal_p_values, conformal_table, fewest
 from immunocast.explain.inputs import ExplainInputs
 from immunocast.store.schemas import conform
-from immunocast.validation.splits import LeaveOneCohortOut, RepeatedStratifiedKFold
+from immunocast.validation.splits import LeaveOneCohortOut, RepeatedStratifiedKFold, Split
 
 
 def world(n=1200, cohorts=3, seed=0, scheme=None, shift=0.0, persons=None, repeats=1):
@@ -159,6 +159,35 @@ def test_train_and_test_cohorts_leave_nobody_to_calibrate_on():
     found = conformal_table(replace(run, predictions=only), [0.9])
     assert found["note"].str.contains("no training patient").all()
     assert (found["prediction_set"] == "").all()
+
+
+class Forward:
+    """Each cohort but the first is predicted by models that were trained on the cohorts before it."""
+
+    name = "forward"
+
+    def split(self, cohort, y):
+        names = sorted(set(cohort["cohort_id"]))
+        for i, name in enumerate(names[1:], start=1):
+            before = np.flatnonzero(cohort["cohort_id"].isin(names[:i]))
+            yield Split(0, name, before, np.flatnonzero(cohort["cohort_id"] == name))
+
+
+def test_only_training_patients_of_the_fold_calibrate():
+    run = world(n=400, cohorts=4, scheme=Forward())
+    found = conformal_table(run, [0.9]).groupby("cohort_id")
+    # nobody of the first cohort was ever predicted
+    assert found["n_calibration"].unique().map(list).to_dict() == {"B": [0], "C": [100], "D": [200]}
+    assert set(found.get_group("B")["note"]) == {
+        "no training patient of the fold has a held-out prediction to calibrate on"
+    }
+
+
+def test_a_rule_with_two_values_has_no_sets():
+    run = world(n=300)
+    rule = run.predictions.assign(model="rule", p_response=np.where(run.predictions["p_response"] > 0.4, 0.6, 0.2))
+    found = conformal_table(replace(run, predictions=pd.concat([run.predictions, rule])), [0.9])
+    assert set(found["model"]) == {"m"}
 
 
 def test_repeats_are_averaged_into_one_row_a_patient():

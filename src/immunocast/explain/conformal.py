@@ -23,11 +23,15 @@ from immunocast.explain.inputs import ExplainInputs
 #: Fewest calibration persons of a class.
 MIN_PERSONS = 10
 _OTHER_COHORTS = "calibrated on other cohorts: the coverage holds as far as this cohort is like them"
+_NEW = "calibrated on held-out patients of the run: the coverage holds as far as this one is like them"
 _NOBODY = "no training patient of the fold has a held-out prediction to calibrate on"
 
 
 def conformal_table(run: ExplainInputs, coverages: Sequence[float]) -> pd.DataFrame:
-    """Prediction sets of all held-out patients under all models.
+    """Prediction sets of all held-out patients under all models with graded probabilities.
+
+    A rule with two values has none: its values differ a little from fold to fold, and a comparison between folds would
+    read that as a difference between patients.
 
     Parameters
     ----------
@@ -46,6 +50,7 @@ def conformal_table(run: ExplainInputs, coverages: Sequence[float]) -> pd.DataFr
     check_coverages(coverages)
     found = run.predictions
     found = found[(found["recalibration"] == "none") & ~found["abstained"] & ~found["in_training"]]
+    found = found[found["model"].isin(_graded(found))]
     if found.empty or not len(coverages):
         return pd.DataFrame()
     found = found.sort_values("patient_id", kind="stable")  # sums have one order, whatever that of the rows
@@ -63,6 +68,43 @@ def conformal_table(run: ExplainInputs, coverages: Sequence[float]) -> pd.DataFr
         strange=("strange", "any"),
     )
     return pd.concat([sets_at(patients, c) for c in coverages], ignore_index=True)
+
+
+def sets_of_new(run: ExplainInputs, model: str, p: float, person_id: str, coverages: Sequence[float]) -> pd.DataFrame:
+    """Prediction sets of a patient whom the final model predicts, calibrated on all held-out predictions of the run.
+
+    Parameters
+    ----------
+    run, coverages : as for `conformal_table`.
+    model : name of the model.
+    p : probability of the event by the final model.
+    person_id : rows of this person do not calibrate.
+
+    Returns
+    -------
+    A row a coverage, as in the table conformal; none for a rule with two values.
+    """
+    check_coverages(coverages)
+    found = run.predictions
+    found = found[(found["recalibration"] == "none") & ~found["abstained"] & ~found["in_training"]]
+    found = found[(found["model"] == model) & (found["person_id"] != person_id)].sort_values("patient_id")
+    if model not in _graded(found) or not len(coverages):
+        return pd.DataFrame(columns=["coverage"])
+    rows = []
+    for _, part in found.groupby("repeat", sort=True):
+        event, other, n_event, n_other = conformal_p_values(
+            np.array([p]),
+            part["p_response"].to_numpy(dtype=float),
+            part["y_true"].to_numpy(dtype=int),
+            part["person_id"].to_numpy(dtype=str),
+        )
+        rows.append([float(event[0]), float(other[0]), n_event, n_other, len(part)])
+    columns = ["p_value_event", "p_value_other", "n_event", "n_other", "n_calibration"]
+    each = pd.DataFrame(rows, columns=columns)
+    one = each.agg({c: "mean" if c.startswith("p_") else "min" for c in columns}).to_frame().T
+    one = one.astype({c: int for c in columns[2:]}).assign(y_true=np.nan, strange=True)
+    sets = pd.concat([sets_at(one, c) for c in coverages], ignore_index=True)
+    return sets.assign(note=sets["note"].replace(_OTHER_COHORTS, _NEW))
 
 
 def check_coverages(coverages: Sequence[float]) -> None:
@@ -164,6 +206,12 @@ def sets_at(patients: pd.DataFrame, coverage: float) -> pd.DataFrame:
         covered=~few & (((y == 1) & event) | ((y == 0) & other)),
         note=told,
     )
+
+
+def _graded(found: pd.DataFrame) -> set[str]:
+    """Models with more than two probabilities in some fold."""
+    values = found.groupby(["model", "repeat", "fold"])["p_response"].nunique().groupby("model").max()
+    return {str(m) for m in values.index[values > 2]}
 
 
 def _folds(found: pd.DataFrame) -> list[tuple[pd.DataFrame, pd.DataFrame]]:

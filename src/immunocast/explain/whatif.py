@@ -166,7 +166,8 @@ def grid(reach: Reach) -> tuple[Any, ...]:
     if low == high:
         return (low,)
     points = (np.geomspace if logarithmic(reach) else np.linspace)(low, high, N_GRID)[1:-1]
-    inner = [v for v in (float(f"{x:.4g}") for x in points) if low < v < high]  # numbers that a person can read
+    # numbers that a person can read
+    inner = sorted(v for v in {float(f"{x:.4g}") for x in points} if low < v < high)
     if VOCABULARY[reach.feature].kind == "integer":
         inner = sorted({float(round(v)) for v in inner} - {low, high})
     return (low, *inner, high)

@@ -10,7 +10,7 @@ import numpy as np
 from scipy.special import expit
 
 from immunocast.cohort.vocabulary import VOCABULARY
-from immunocast.explain.patient import PatientExplanation
+from immunocast.explain.patient_parts import PatientExplanation
 from immunocast.explain.whatif import WhatIf, logarithmic
 from immunocast.report import text
 from immunocast.report.patient_words import axis_label, value_of

@@ -11,7 +11,7 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from immunocast.explain.patient import PatientExplanation
+from immunocast.explain.patient_parts import PatientExplanation
 from immunocast.report import text
 from immunocast.report.figures_patient import curves, no_curves, waterfall
 from immunocast.report.html import unbroken

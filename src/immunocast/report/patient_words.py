@@ -9,7 +9,7 @@ from typing import Any
 from immunocast.cohort.outcomes import words_of
 from immunocast.cohort.vocabulary import VOCABULARY, label
 from immunocast.explain.domain import value_words
-from immunocast.explain.patient import Contribution, PatientExplanation, PredictionSet
+from immunocast.explain.patient_parts import Contribution, PatientExplanation, PredictionSet
 from immunocast.explain.whatif import WhatIf
 from immunocast.report import text
 
@@ -60,6 +60,7 @@ class PatientWords:
     raised: tuple[Step, ...]
     lowered: tuple[Step, ...]
     rest: str
+    grounds: str
     rested_on: tuple[tuple[str, str], ...]
     missing: str
     missing_rule: str
@@ -88,12 +89,13 @@ def patient_words(found: PatientExplanation, settings: Mapping[str, Any] | None 
         facts=_facts(found),
         probability=text.percent(found.probability, 1, 0) if text.is_number(found.probability) else "no prediction",
         about=tuple(_about(found, words)),
-        outcome="not known" if found.outcome is None else words.event if found.outcome else words.other,
+        outcome="" if found.outcome is None else words.event if found.outcome else words.other,
         reason=f"{found.label} abstains: {found.reason}." if found.reason else "",
         scale=found.scale,
         raised=tuple(_step(c) for c in raised[:MOST]),
         lowered=tuple(_step(c) for c in lowered[:MOST]),
         rest=_rest(hidden, quiet),
+        grounds="Measured" if found.reason else "Rested on",
         rested_on=tuple(
             (BLOCKS[b], ", ".join(VOCABULARY[f].label for f in inputs)) for b, inputs in found.rested_on.items()
         ),
@@ -125,7 +127,7 @@ def value_of(c: Contribution) -> str:
     """
     if isinstance(c.value, str):
         return text.level_label(c.value)
-    return value_words(c.feature, c.value) + (" (imputed at source)" if c.source == "imputed" else "")
+    return text.typographic(value_words(c.feature, c.value)) + (" (imputed at source)" if c.source == "imputed" else "")
 
 
 def points(change: float) -> str:
@@ -257,7 +259,7 @@ def _warnings(found: PatientExplanation) -> list[str]:
 
 
 def _told(feature: str, value: Any) -> str:
-    return text.level_label(value) if isinstance(value, str) else value_words(feature, value)
+    return text.level_label(value) if isinstance(value, str) else text.typographic(value_words(feature, value))
 
 
 def _p(value: float) -> str:

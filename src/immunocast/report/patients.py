@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from immunocast.explain.patient import PatientExplanation
+from immunocast.explain.patient_parts import PatientExplanation
 from immunocast.report.patient_words import PatientWords, patient_words
 from immunocast.report.view import RunView
 
