@@ -118,8 +118,9 @@ def by_tumor_type(view: RunView, path: Path, title: str) -> tuple[str, str]:
         shown = axes.pcolormesh(value, cmap=_STRENGTH, vmin=0, vmax=top, edgecolor="white", lw=1.5)
         _write_cells(axes, value, cells, columns, features, top)
         axes.set_yticks(np.arange(len(features)) + 0.5, [feature_label(f) for f in features])
-        ticks = [f"{clip_label(text.level_label(c), 16)}\nn = {n[c]:,}" for c in columns]
-        tilt = {"rotation": 40, "ha": "left", "rotation_mode": "anchor"} if len(columns) > 8 else {}
+        tilted = len(columns) > 8
+        ticks = [f"{clip_label(text.level_label(c), 16)}{', ' if tilted else chr(10)}n = {n[c]:,}" for c in columns]
+        tilt = {"rotation": 40, "ha": "left", "rotation_mode": "anchor"} if tilted else {}
         axes.set_xticks(np.arange(len(columns)) + 0.5, ticks, **tilt)
         axes.xaxis.tick_top()
         axes.set(xlim=(0, len(columns)), ylim=(len(features), 0))
