@@ -143,9 +143,8 @@ def _dependence_panel(axes: Axes, view: RunView, values: pd.DataFrame, model: st
     known = ~np.isnan(x) & ~np.isnan(y)
     x, y, shade = x[known], y[known], shade[known]
     axes.axhline(0, color="#b8c0c9", lw=1)
-    spread = np.zeros(len(x))
-    if levels:  # beside each other, by order of the patients
-        spread = 0.5 * ((np.arange(len(x)) * 0.6180339887) % 1 - 0.5)
+    # levels: beside each other, by order of the patients
+    spread = (0.5 if levels else 0.0) * ((np.arange(len(x)) * 0.6180339887) % 1 - 0.5)
     grey = np.isnan(shade)
     plain = BLUE if not partner else "#aab3bd"
     axes.scatter(x[grey] + spread[grey], y[grey], s=8, color=plain, alpha=0.5, lw=0, rasterized=True)
@@ -175,11 +174,11 @@ def _axis_values(cohort: pd.DataFrame, feature: str) -> tuple[np.ndarray, list[s
         place = {level: k for k, level in enumerate(levels)}
         x = np.array([place.get(str(v), np.nan) if not pd.isna(v) else np.nan for v in column], dtype=float)
         return x, [text.level_label(level) for level in levels]
-    x = column.astype("float64")
+    values = column.astype("float64")
     flag = feature + MEASURED_SUFFIX
     if flag in cohort:
-        x = x.where(cohort[flag].fillna(1).astype(int) == 1)
-    return x.to_numpy(), ["no", "yes"] if VOCABULARY[feature].kind == "binary" else []
+        values = values.where(cohort[flag].fillna(1).astype(int) == 1)
+    return values.to_numpy(), ["no", "yes"] if VOCABULARY[feature].kind == "binary" else []
 
 
 def _trend(axes: Axes, x: np.ndarray, y: np.ndarray) -> None:

@@ -121,8 +121,8 @@ def agreement(view: RunView, path: Path, title: str) -> tuple[str, str]:
     rows, columns = (1, len(kinds)) if in_a_row else (len(kinds), 1)
     heights = [max(sizes)] if in_a_row else sizes
     with canvas(view, path, title, height=1.5 + sum(0.75 + 0.42 * s for s in heights)) as figure:
-        ratios = {"width_ratios": sizes} if in_a_row else {"height_ratios": sizes}
-        grid = figure.subplots(rows, columns, squeeze=False, **ratios).ravel()  # type: ignore[arg-type]
+        ratios: dict[str, Any] = {"width_ratios": sizes} if in_a_row else {"height_ratios": sizes}
+        grid = figure.subplots(rows, columns, squeeze=False, **ratios).ravel()
         shown = None
         for axes, kind in zip(grid, kinds, strict=True):
             shown = _triangle(axes, view, kind, parts[kind], names[kind], wide=0 if in_a_row else max(sizes))
@@ -229,7 +229,7 @@ def _names(view: RunView, kind: str, part: pd.DataFrame) -> list[str]:
     return sorted(found, key=lambda name: (place.get(name, 99), found.index(name)))[:_MOST_NAMES]
 
 
-def _triangle(axes: Axes, view: RunView, kind: str, part: pd.DataFrame, names: list[str], *, wide: int) -> object:
+def _triangle(axes: Axes, view: RunView, kind: str, part: pd.DataFrame, names: list[str], *, wide: int) -> Any:
     size = len(names)
     pairs = {frozenset((r["a"], r["b"])): r for r in part.to_dict("records")}
     value = np.full((size - 1, size - 1), np.nan)
@@ -247,11 +247,11 @@ def _triangle(axes: Axes, view: RunView, kind: str, part: pd.DataFrame, names: l
             elif row is not None:
                 axes.text(j + 0.5, i - 0.5, "–", ha="center", va="center", color=MUTED)
     shown = axes.pcolormesh(value, cmap=VALUE_MAP, vmin=-1, vmax=1, edgecolor="white", lw=1.5)
-    words = [clip_label(agreement_name(view, kind, n), 30 if wide else 25) for n in names]
-    axes.set_yticks(np.arange(size - 1) + 0.5, words[1:])
+    ticks = [clip_label(agreement_name(view, kind, n), 30 if wide else 25) for n in names]
+    axes.set_yticks(np.arange(size - 1) + 0.5, ticks[1:])
     level = 0 < wide <= 5
     tilt: dict[str, Any] = {} if level else {"rotation": 30, "ha": "right", "rotation_mode": "anchor"}
-    axes.set_xticks(np.arange(size - 1) + 0.5, words[:-1], **tilt)
+    axes.set_xticks(np.arange(size - 1) + 0.5, ticks[:-1], **tilt)
     axes.set(xlim=(0, max(size, wide) - 1), ylim=(size - 1, 0))
     title = _BETWEEN[kind]
     if kind == "cohorts":
