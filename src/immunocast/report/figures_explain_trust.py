@@ -123,7 +123,7 @@ def agreement(view: RunView, path: Path, title: str) -> tuple[str, str]:
     with canvas(view, path, title, height=1.5 + sum(0.75 + 0.42 * s for s in heights)) as figure:
         ratios: dict[str, Any] = {"width_ratios": sizes} if in_a_row else {"height_ratios": sizes}
         grid = figure.subplots(rows, columns, squeeze=False, **ratios).ravel()
-        shown = None
+        shown: Any = None
         for axes, kind in zip(grid, kinds, strict=True):
             shown = _triangle(axes, view, kind, parts[kind], names[kind], wide=0 if in_a_row else max(sizes))
         bar = figure.colorbar(shown, ax=list(grid), fraction=0.025, pad=0.015, aspect=28)
