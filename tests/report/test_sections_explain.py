@@ -17,6 +17,7 @@ from immunocast.report.explained import (
 from immunocast.report.view import RunView
 from immunocast.store.runfolder import RunFolder
 
+NBSP = "\N{NO-BREAK SPACE}"
 EMPTY = ("importance_stability", "importance_methods", "agreement", "interactions", "discordant", "truth_recovery",
          "recalibration_maps")  # fmt: skip
 
@@ -103,8 +104,13 @@ def test_interactions_of_zero_are_left_out(view) -> None:
 
 def test_discordant_patients_are_spoken_of_in_words_of_the_endpoint(view) -> None:
     low, high = explain.discordant_sheets(view)
-    assert low.title == "Responders (n = 21) against non-responders (n = 40), all with PD-L1 TPS below 1 %"
-    assert high.title.startswith("Non-responders (n = 21) against responders (n = 40), all with PD-L1 TPS of 50 %")
+    assert (
+        low.title.replace(NBSP, " ")
+        == "Responders (n = 21) against non-responders (n = 40), all with PD-L1 TPS below 1 %"
+    )
+    assert high.title.replace(NBSP, " ").startswith(
+        "Non-responders (n = 21) against responders (n = 40), all with PD-L1 TPS of 50 %"
+    )
     rows = {r[0]: r for r in words(low)}
     assert rows["TMB (mut/Mb)"][2:] == ["9.12", "5.5"]
     assert rows["Prior systemic therapy"][2:] == ["yes", "no"]
@@ -115,7 +121,7 @@ def test_an_endpoint_whose_event_is_bad_turns_the_words(make_run) -> None:
     run = make_run()
     run.update_manifest(endpoint="primary_resistance", endpoint_settings=None)
     view = RunView(run)
-    said = discordant_words(view, "pdl1_low_responders", 1200, 3)
+    said = discordant_words(view, "pdl1_low_responders", 1200, 3).replace(NBSP, " ")
     assert said.lower().startswith(view.words.others.lower() + " (n = 1,200) against " + view.words.events.lower())
     run.update_manifest(endpoint="irae")
     run.table_path("discordant").unlink()
@@ -138,7 +144,7 @@ def test_truth_has_a_row_a_measure_and_the_truth_beside_it(view) -> None:
     assert rows["Share of noise"][-1] == "0.00"
     assert rows["Everything attributed"][-1] == "–"
     assert [r[0] for r in words(sheet)][-1] == "An unknown metric"  # what has no words stands last
-    assert sheet.notes == ["0.50 by chance. (Causes before others, AUROC)"]
+    assert sheet.notes == ["0.50 by chance. (Causes first, AUROC)"]
 
 
 def test_truth_that_differs_between_models_is_a_range(make_run) -> None:

@@ -18,6 +18,7 @@ from immunocast.report.explained import (
     discordant_words,
     stability_rows,
     stability_sources,
+    truth_name,
 )
 from immunocast.report.figures_explain import BLOCKS
 from immunocast.report.sections import Cell, Notes, Sheet
@@ -206,7 +207,7 @@ def truth_sheet(view: RunView) -> Sheet:
     models = [m for m in view.order if m in set(frame["model"])]
     rows, notes = [], Notes(view)
     for metric in metrics:
-        name = TRUTH_METRICS.get(metric, text.sentence(text.humanise(metric)))
+        name = truth_name(metric)
         cells, ideal = [Cell(name)], []
         for model in models:
             row = by.get((model, metric))
