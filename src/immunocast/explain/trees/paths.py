@@ -14,7 +14,7 @@ arXiv:2209.08192).
 from __future__ import annotations
 
 import numpy as np
-from numba import boolean, float32, float64, int32, int64, types, void
+from numba import boolean, float64, int32, int64, types, void
 
 from immunocast.metrics._machine_code import keep
 
@@ -48,35 +48,41 @@ def merged_shares(parent, feature, ratio):
     return previous, share
 
 
-def _walk(
-    X, first, last, closed, single, roots, right, parent, end, depth, feature, threshold, missing_left, previous, share,
+@keep(
+    void(
+        float64[:, ::1], boolean, _INTS, _INTS, _INTS, _INTS, _INTS, _INTS, _FLOATS, boolean[::1], _INTS, _FLOATS,
+        _FLOATS, _INTS, float64[:, ::1], float64[:, ::1], float64[:, ::1],
+    )
+)  # fmt: skip
+def walk(
+    block, closed, roots, right, parent, end, depth, feature, threshold, missing_left, previous, share,
     value, n_points, points, weights, out,
 ):  # fmt: skip
-    """Write the SHAP values of patients `first` to `last`.
+    """Write the SHAP values of a block of patients.
 
     Parameters
     ----------
-    X : (n, features), missing as NaN.
-    closed, single : of the ensemble.
+    block : (features, m), missing as NaN; rounded to float32 where the ensemble compares so.
+    closed : of the ensemble.
     roots, right, parent, end, depth, feature, threshold, missing_left, value : of the nodes.
     previous, share : from `merged_shares`.
     n_points : (trees,) points of the integral.
     points, weights : (k, k - 1) points and weights on 0 to 1, row i for i points.
-    out : (n, features), written.
+    out : (m, features), written.
     """
-    n_features, deepest, most = X.shape[1], 0, points.shape[1]
+    n_features, deepest, most = block.shape[0], 0, points.shape[1]
     for k in range(len(depth)):
         deepest = max(deepest, int64(depth[k]))
     values, total = np.empty((n_features, GROUP)), np.empty((n_features, GROUP))
     holds = np.empty((deepest + 1, GROUP), np.bool_)
     product, summed = np.empty((deepest + 1, most, GROUP)), np.empty((deepest + 1, most, GROUP))
     integral, integral_before = np.empty(GROUP), np.empty(GROUP)
-    for a in range(first, last, GROUP):
-        m = min(GROUP, last - a)
+    for a in range(0, block.shape[1], GROUP):
+        m = min(GROUP, block.shape[1] - a)
         values[:] = 0.0
         for i in range(m):
             for f in range(n_features):
-                values[f, i] = np.float32(X[a + i, f]) if single else X[a + i, f]
+                values[f, i] = block[f, a + i]
         total[:] = 0.0
         for tree in range(len(roots)):
             root, n = int64(roots[tree]), int64(n_points[tree])
@@ -156,17 +162,6 @@ def _walk(
         for i in range(m):
             for f in range(n_features):
                 out[a + i, f] = total[f, i]
-
-
-def _signature(matrix):
-    return void(
-        types.Array(matrix, 2, "C", readonly=True), int64, int64, boolean, boolean, _INTS, _INTS, _INTS, _INTS, _INTS,
-        _INTS, _FLOATS, boolean[::1], _INTS, _FLOATS, _FLOATS, _INTS, float64[:, ::1], float64[:, ::1],
-        float64[:, ::1],
-    )  # fmt: skip
-
-
-walk = keep(_signature(float32), _signature(float64))(_walk)
 
 
 def gauss_legendre(most: int) -> tuple[np.ndarray, np.ndarray]:

@@ -107,20 +107,28 @@ class TreeShap:
             out = np.empty(matrix.shape, self.dtype)
         elif out.shape != matrix.shape or out.dtype != self.dtype or not out.flags.c_contiguous:
             raise ConfigError(f"out has to be a C-ordered array {matrix.shape} of {self.dtype}.")
-        flat, t = self._flat, self._tables
-        if t:
-            rest = (
-                self._closed, t.ends, t.feature, t.threshold, t.kind, t.stride, t.first_row, t.table, t.width, out,
-            )  # fmt: skip
-            over_rows(lambda a, b: kernels.score(matrix, a, b, *rest), len(matrix), kernels.BLOCK, threads)
-        else:
-            nodes = (
-                self._closed, self._single, flat.roots, flat.right, flat.parent, flat.end, flat.depth, flat.feature,
-                flat.threshold, flat.missing_left, self._previous, self._share, flat.value, self._n_points,
-                self._points, self._weights, out,
-            )  # fmt: skip
-            over_rows(lambda a, b: paths.walk(matrix, a, b, *nodes), len(matrix), paths.GROUP, threads)
+        over_rows(lambda a, b: self._write(matrix[a:b], out[a:b]), len(matrix), kernels.BLOCK, threads)
         return out
+
+    def _write(self, matrix: np.ndarray, out: np.ndarray) -> None:
+        """Values of some rows, block by block."""
+        flat, t = self._flat, self._tables
+        compared = t.threshold.dtype if t else np.dtype(np.float64)
+        for first in range(0, len(matrix), kernels.BLOCK):
+            into = out[first : first + kernels.BLOCK]
+            block = np.empty(into.shape[::-1], compared)
+            kernels.take(matrix, first, self._single, block)
+            if t:
+                kernels.score(
+                    block, self._closed, t.ends, t.feature, t.threshold, t.kind, t.stride, t.first_row, t.table,
+                    t.width, into,
+                )  # fmt: skip
+            else:
+                paths.walk(
+                    block, self._closed, flat.roots, flat.right, flat.parent, flat.end, flat.depth, flat.feature,
+                    flat.threshold, flat.missing_left, self._previous, self._share, flat.value, self._n_points,
+                    self._points, self._weights, into,
+                )  # fmt: skip
 
 
 def _tables_of(
