@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from immunocast.cohort.vocabulary import FEATURES
 from immunocast.engines import Engine, SerialEngine
 from immunocast.explain.background import Background
 from immunocast.explain.sampled import explain_sampled
@@ -99,4 +100,13 @@ def explain_out_of_fold(
         return pd.concat([head, result.values.reset_index(drop=True)], axis=1)
 
     parts = (engine or SerialEngine()).map(explain, groups)
-    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
+    return _without_gaps(pd.concat(parts, ignore_index=True)) if parts else pd.DataFrame()
+
+
+def _without_gaps(table: pd.DataFrame) -> pd.DataFrame:
+    """0 where a fold chose a part that does not read what the model reads in another fold."""
+    features = [name for name in FEATURES if name in table]
+    for rows in table.groupby("model").groups.values():
+        read = [name for name in features if table.loc[rows, name].notna().any()]
+        table.loc[rows, read] = table.loc[rows, read].fillna(0.0)
+    return table
