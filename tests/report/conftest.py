@@ -15,7 +15,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score, brier_score_loss, roc_auc_score, roc_curve
 
 from immunocast.cohort.table import to_cohort_table
-from immunocast.report.figures import Figure, make_figures
+from immunocast.report.figures import CATALOGUE, Figure, make_figures
 from immunocast.store.runfolder import RunFolder
 
 
@@ -360,5 +360,9 @@ def real_run(make_run: Callable[..., RunFolder]) -> RunFolder:
 
 @pytest.fixture(scope="session")
 def real_figures(real_run: RunFolder) -> list[Figure]:
-    """All figures of the run that is not synthetic."""
-    return make_figures(real_run)
+    """A figure of each module, of the run that is not synthetic."""
+    names = ("roc", "calibration", "survival", "shap_beeswarm", "shap_ranks", "shap_groups", "shap_discordant",
+             "shap_waterfall_responder")  # fmt: skip
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("immunocast.report.figures.CATALOGUE", {n: CATALOGUE[n] for n in names})
+        return make_figures(real_run)

@@ -24,7 +24,7 @@ def method_rows(
     whole: PerPatient,
     y: np.ndarray,
     losses: Losses,
-    importance: pd.DataFrame,
+    shap: pd.DataFrame,
     *,
     n_resamples: int,
     seed: int,
@@ -36,7 +36,7 @@ def method_rows(
     whole : the model's explained patients.
     y : (n,) their labels.
     losses : increase of the loss of each.
-    importance : importance table of the run: SHAP's ranks and their intervals.
+    shap : `shap_ranks` of the model.
     n_resamples, seed : of the bootstrap over persons within cohorts; models and permutations stay.
 
     Returns
@@ -54,7 +54,6 @@ def method_rows(
         interval[:, there] = np.percentile(drawn, [2.5, 97.5], axis=0)
         rank[0, there] = ranks(estimate[there])
         rank[1:, there] = np.percentile(ranks(drawn), [2.5, 97.5], axis=0, method="nearest")
-    shap = _shap_ranks(whole, importance)
     correlation = rank_correlation(whole.patients, whole.features)
     rows = []
     for j, feature in enumerate(whole.features):
@@ -88,11 +87,30 @@ def method_rows(
     return pd.DataFrame(rows)
 
 
-def _shap_ranks(whole: PerPatient, importance: pd.DataFrame) -> pd.DataFrame:
-    own = importance[
-        (importance["model"] == whole.model) & (importance["subgroup"] == "all") & (importance["kind"] == "feature")
-    ]
-    return own.set_index("feature")
+def shap_ranks(model: str, importance: pd.DataFrame, stability: pd.DataFrame) -> pd.DataFrame:
+    """Ranks of a model's features by mean |SHAP| and their widest known interval.
+
+    Resampled patients under fixed models move ranks little. Where the model was refitted, the interval also holds that
+    over the refits: a rank that other training patients would change contradicts nothing.
+
+    Parameters
+    ----------
+    model : its name.
+    importance, stability : tables importance and importance_stability of the run.
+
+    Returns
+    -------
+    A frame with rank, rank_low and rank_high, a row a feature.
+    """
+    columns = ["rank", "rank_low", "rank_high"]
+    chosen = (importance["model"] == model) & (importance["subgroup"] == "all") & (importance["kind"] == "feature")
+    found = importance[chosen].set_index("feature")[columns].astype(float)
+    if len(stability):
+        own = stability[(stability["model"] == model) & (stability["source"] == "refits")].set_index("feature")
+        drawn = own[columns].astype("Float64").astype(float).reindex(found.index)
+        found["rank_low"] = np.fmin(found["rank_low"], drawn["rank_low"])
+        found["rank_high"] = np.fmax(found["rank_high"], drawn["rank_high"])
+    return found
 
 
 def _meaning(method: str, less: bool, feature: str, correlation: pd.DataFrame) -> str:
@@ -106,7 +124,10 @@ def _meaning(method: str, less: bool, feature: str, correlation: pd.DataFrame) -
             "together tell the same"
         )
     if method == DROP_COLUMN:
-        return "more is lost than SHAP's rank tells: it corrects what other features say, or few patients depend on it"
+        return (
+            "more is lost than SHAP's rank tells: features above it stand in for each other, or it corrects what "
+            "others say"
+        )
     if less:
         return "less is lost than SHAP's rank tells: it moves predictions, but hardly towards what happens"
     return "more is lost than SHAP's rank tells: few patients depend on it much, or only together with other features"

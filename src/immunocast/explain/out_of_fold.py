@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from immunocast.engines import Engine, SerialEngine
+from immunocast.explain.background import Background
 from immunocast.explain.sampled import explain_sampled
 from immunocast.explain.shap_values import explain_learner
 from immunocast.features.preprocess import model_frame
@@ -27,6 +28,7 @@ def explain_out_of_fold(
     *,
     sampled: Collection[str] = (),
     training: Callable[[int, str], pd.DataFrame] | None = None,
+    background: Background | None = None,
     seed: int = 0,
     engine: Engine | None = None,
 ) -> pd.DataFrame:
@@ -40,6 +42,7 @@ def explain_out_of_fold(
     models : names of the models to explain.
     sampled : those of them whose values are estimated, see `explain.sampled`.
     training : (repeat, fold) -> rows of the cohort table that fitted the fold's models; needed for `sampled`.
+    background : for interventional values of trees; None for path-dependent ones.
     seed : of the estimates.
     engine : how to spread the folds.
 
@@ -63,13 +66,16 @@ def explain_out_of_fold(
         model = load_model(str(name), fold_key(int(repeat), str(fold)))
         patients = by_patient.loc[part["patient_id"]]
         X = model_frame(patients, model.spec.inputs, by_cohort=model.spec.by_cohort)
+        # a linear model has a background of its own
+        bare = background is None or model.spec.explainer == "linear"
+        others = None if background is None or bare else background.frame(model, int(repeat), str(fold))
         if name in sampled and training is not None:
             known = model_frame(training(int(repeat), str(fold)), model.spec.inputs, by_cohort=model.spec.by_cohort)
             # a seed of the fold's own: neither the order of folds nor the engine matters
             own = [seed, int(repeat), zlib.crc32(f"{name}\0{fold}".encode())]
-            result = explain_sampled(model, X, known, seed=own)
+            result = explain_sampled(model, X, known, seed=own, trees_against=others)
         else:
-            result = explain_learner(model, X)
+            result = explain_learner(model, X, others)
         gap = float(np.max(np.abs(result.p - part["p_response"].to_numpy()), initial=0.0))
         if not gap <= PREDICTION_TOLERANCE:
             raise ArithmeticError(f"The bundle of {name}, fold {fold}, misses its stored predictions by {gap:.2g}.")

@@ -18,6 +18,7 @@ import pandas as pd
 
 from immunocast.engines import Engine, SerialEngine
 from immunocast.errors import ConfigError
+from immunocast.explain.background import Background
 from immunocast.explain.inputs import ExplainInputs
 from immunocast.explain.per_patient import PerPatient, directions
 from immunocast.explain.refitting import Fold, folds_of, refit
@@ -52,6 +53,7 @@ def refit_draws(
     *,
     n_refits: int,
     seed: int,
+    background: Background | None = None,
     engine: Engine | None = None,
 ) -> dict[str, Refits]:
     """Refit models on bootstrap samples of their training patients and explain the held-out patients.
@@ -64,6 +66,7 @@ def refit_draws(
     models : those to refit, each exactly explained.
     n_refits : draws; each fits every fold of one repeat.
     seed : of the resamples, which are the same for all models.
+    background : as the run was explained with: training patients of the fold, whether drawn or not.
     engine : spreads models and draws.
     """
     if n_refits < 0:
@@ -74,7 +77,12 @@ def refit_draws(
     starts = range(0, n_refits, _TOGETHER)
     tasks = [(name, start) for name in models for start in starts]
     work = partial(
-        _block, run=run, folds={name: folds_of(shap, name) for name in models}, counts=counts, explained=explained
+        _block,
+        run=run,
+        background=background,
+        folds={name: folds_of(shap, name) for name in models},
+        counts=counts,
+        explained=explained,
     )
     found = (engine or SerialEngine()).map(work, tasks)
     out = {}
@@ -89,6 +97,7 @@ def refit_draws(
 def _block(
     task: tuple[str, int],
     run: ExplainInputs,
+    background: Background | None,
     folds: Mapping[str, Mapping[Fold, np.ndarray]],
     counts: np.ndarray,
     explained: Mapping[str, PerPatient],
@@ -113,7 +122,7 @@ def _block(
         kept = [b for b, fine in zip(chosen, usable, strict=True) if fine]
         for b, model in zip(kept, refit(run, name, fold, X, weights[:, usable]) if kept else [], strict=True):
             try:
-                found = explain_learner(model, X.iloc[held])
+                found = explain_learner(model, X.iloc[held], background.frame(model, *fold) if background else None)
             except ConfigError:  # a choice among models took one without exact values
                 lost.add(b)
                 continue

@@ -10,12 +10,13 @@ import pandas as pd
 from immunocast.engines import Engine
 from immunocast.errors import ConfigError
 from immunocast.explain.agreement import between_cohorts, between_methods, between_models
+from immunocast.explain.background import background_of
 from immunocast.explain.inputs import ExplainInputs
 from immunocast.explain.losses import Losses, drop_column_losses, permutation_losses
-from immunocast.explain.methods import method_rows
+from immunocast.explain.methods import method_rows, shap_ranks
 from immunocast.explain.per_patient import per_patient
 from immunocast.explain.refits import refit_draws
-from immunocast.explain.stability import stability_rows
+from immunocast.explain.stability import MIN_DRAWS, stability_rows
 
 
 def stability_tables(
@@ -45,8 +46,18 @@ def stability_tables(
     explained = per_patient(shap, run.cohort)
     stability = settings["stability"]
     names, _ = chosen_models(run, shap, stability["models"], "stability")
-    refits = refit_draws(run, shap, explained, names, n_refits=stability["n_refits"], seed=seed, engine=engine)
+    refits = refit_draws(
+        run,
+        shap,
+        explained,
+        names,
+        n_refits=stability["n_refits"],
+        seed=seed,
+        background=background_of(run.training, settings, seed),
+        engine=engine,
+    )
     n_resamples = settings["n_resamples"]
+    stable = stability_rows(shap, run.cohort, explained, refits)
     agreement = between_models(explained, n_resamples=n_resamples, seed=seed)
     for whole in explained.values():
         agreement += between_cohorts(whole, n_resamples=n_resamples, seed=seed)
@@ -62,11 +73,12 @@ def stability_tables(
             )
         if ways["drop_column"]:
             losses.append(drop_column_losses(run, shap, whole, engine=engine))
+        own = shap_ranks(name, importance, stable)
         y = labels.loc[whole.patients["patient_id"]].to_numpy()
-        tables += [method_rows(whole, y, one, importance, n_resamples=n_resamples, seed=seed) for one in losses]
+        tables += [method_rows(whole, y, one, own, n_resamples=n_resamples, seed=seed) for one in losses]
         agreement += between_methods(whole, losses, n_resamples=n_resamples, seed=seed)
     return {
-        "importance_stability": stability_rows(shap, run.cohort, explained, refits),
+        "importance_stability": stable,
         "importance_methods": pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(),
         "agreement": pd.DataFrame(agreement),
     }
@@ -98,3 +110,21 @@ def chosen_models(
         else:
             names.append(name)
     return names, said
+
+
+def stability_notes(run: ExplainInputs, shap: pd.DataFrame, settings: Mapping[str, Any]) -> list[str]:
+    """Sentences on what stability and other methods leave out, for the run's warnings.
+
+    Parameters
+    ----------
+    run, shap, settings : as for `stability_tables`.
+    """
+    stability, ways = settings["stability"], settings["methods"]
+    said: list[str] = []
+    if stability["models"] and stability["n_refits"]:
+        said += chosen_models(run, shap, stability["models"], "stability")[1]
+        if stability["n_refits"] < MIN_DRAWS:
+            said.append(f"explain.stability.n_refits={stability['n_refits']}: a verdict needs {MIN_DRAWS} refits.")
+    if ways["models"] and (ways["n_permutations"] or ways["drop_column"]):
+        said += chosen_models(run, shap, ways["models"], "methods")[1]
+    return said

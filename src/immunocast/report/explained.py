@@ -11,9 +11,9 @@ from immunocast.report.view import RunView
 #: Measures of recovered truth in reading order, in words. Those with an ideal of 1 share an axis.
 TRUTH_METRICS = {
     "importance_rank_correlation": "Order of importances",
-    "parent_precision": "Causes among the first features",
-    "parent_average_precision": "Causes before others, average precision",
-    "parent_auroc": "Causes before others, AUROC",
+    "parent_precision": "Causes among the first",
+    "parent_average_precision": "Causes first, average precision",
+    "parent_auroc": "Causes first, AUROC",
     "feature_correlation": "Values of a cause over patients",
     "sign_agreement": "Direction for a patient",
     "patient_correlation": "Order within a patient",
@@ -34,7 +34,7 @@ STRATA = {
     "pdl1_high_non_responders": (False, "PD-L1 TPS of 50 % or more"),
 }
 _SOURCES = ("refits", "cohorts", "folds", "repeats")
-_METHODS = {"shap": "SHAP", "permutation": "Permutation", "drop_column": "Drop-column"}
+METHODS = {"shap": "SHAP", "permutation": "Permutation", "drop_column": "Drop-column"}
 
 
 def _first_model(view: RunView, frame: pd.DataFrame) -> pd.DataFrame:
@@ -69,7 +69,12 @@ def agreement_name(view: RunView, between: str, name: str) -> str:
     """What one of the two that are compared is called."""
     if between == "models":
         return view.label(name)
-    return str(name) if between == "cohorts" else _METHODS.get(name, text.sentence(text.humanise(name)))
+    return str(name) if between == "cohorts" else METHODS.get(name, text.sentence(text.humanise(name)))
+
+
+def truth_name(metric: str) -> str:
+    """What a measure of recovered truth is called."""
+    return TRUTH_METRICS.get(metric, text.sentence(text.humanise(metric)))
 
 
 def interacting_model(view: RunView) -> str | None:
@@ -93,7 +98,12 @@ def discordant_words(view: RunView, stratum: str, n: int, n_reference: int) -> s
     whom, against = (words.events, words.others)[:: 1 if of_well else -1]
     if found is not None and found.markers == "reversed":
         whom, against = against, whom
-    return f"{text.sentence(whom)} (n = {n:,}) against {against} (n = {n_reference:,}), all with {band}"
+    return f"{text.sentence(whom)} ({_n(n)}) against {against} ({_n(n_reference)}), all with {band}"
+
+
+def _n(n: int) -> str:
+    """A count that stays on one line."""
+    return f"n = {n:,}".replace(" ", "\N{NO-BREAK SPACE}")
 
 
 def why_no_discordant(view: RunView) -> str:

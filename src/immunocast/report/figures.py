@@ -9,6 +9,7 @@ from pathlib import Path
 from immunocast.report import figures_discrimination as discrimination
 from immunocast.report import figures_evaluation as evaluation
 from immunocast.report import figures_explain as explain
+from immunocast.report import figures_explain_dependence as explain_dependence
 from immunocast.report import figures_explain_groups as explain_groups
 from immunocast.report import figures_explain_patients as explain_patients
 from immunocast.report import figures_explain_trust as explain_trust
@@ -75,7 +76,7 @@ CATALOGUE: dict[str, Drawing] = {
     "shap_ranks": Drawing("Stability of ranks", explain_trust.no_ranks, explain_trust.ranks),
     "shap_agreement": Drawing("Agreement of importances", explain_trust.no_agreement, explain_trust.agreement),
     "shap_dependence": Drawing(
-        "SHAP value by value of the feature", explain_patients.no_dependence, explain_patients.dependence
+        "SHAP value by value of the feature", explain_dependence.no_dependence, explain_dependence.dependence
     ),
     "shap_by_tumor_type": Drawing(
         "Importance by tumour type", explain_groups.no_tumor_types, explain_groups.by_tumor_type

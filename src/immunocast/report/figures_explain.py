@@ -119,7 +119,7 @@ def beeswarm(view: RunView, path: Path, title: str) -> tuple[str, str]:
             axes.scatter(x[grey], y[grey], s=7, color="#aab3bd", lw=0)
             axes.scatter(x[~grey], y[~grey], s=7, c=shade[~grey], cmap=VALUE_MAP, vmin=0, vmax=1, lw=0)
         axes.set_yticks(range(len(features)), [feature_label(f) for f in features])
-        axes.set(ylim=(len(features) - 0.45, -0.55), xlabel=f"SHAP value, {scale} (right: towards the event)")
+        axes.set(ylim=(len(features) - 0.45, -0.55), xlabel=f"SHAP value, {scale} (right: towards {towards(scale)})")
         quiet(axes, "x")
         axes.spines["left"].set_visible(False)
         bar = figure.colorbar(ScalarMappable(Normalize(0, 1), VALUE_MAP), ax=axes, fraction=0.018, pad=0.015, aspect=32)
@@ -199,6 +199,11 @@ def ranked_features(values: pd.DataFrame) -> list[str]:
 def block_of(group: str) -> tuple[str, str]:
     """Name and colour of a block of features."""
     return BLOCKS.get(group, (group, GREY))
+
+
+def towards(scale: str) -> str:
+    """What a positive value speaks for: on log-hazard the event of the survival model, not that of the endpoint."""
+    return "an earlier death or progression" if scale == "log-hazard" else "the event"
 
 
 def feature_label(feature: str) -> str:

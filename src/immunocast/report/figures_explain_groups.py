@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from textwrap import wrap
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -78,7 +79,8 @@ def groups(view: RunView, path: Path, title: str) -> tuple[str, str]:
         grid[0].set_xlim(0, 1.05 * reach or 1)
         grid[-1].set_xlabel(f"Mean |SHAP| of the group, {scale}")
         mark = Line2D([], [], marker="D", ms=5, mfc="white", mec=INK, mew=1.1, ls="")
-        handles, words = [mark], ["sum of the members’ own importance"]
+        handles: list[Any] = [mark]
+        words = ["sum of the members’ own importance"]
         if any((p["group"] == "mixed").any() for p in parts):
             handles, words = [Patch(color=GREY), *handles], ["of several kinds of assay", *words]
         figure.legend(handles, words, loc="outside lower left", ncols=2)
@@ -118,8 +120,9 @@ def by_tumor_type(view: RunView, path: Path, title: str) -> tuple[str, str]:
         shown = axes.pcolormesh(value, cmap=_STRENGTH, vmin=0, vmax=top, edgecolor="white", lw=1.5)
         _write_cells(axes, value, cells, columns, features, top)
         axes.set_yticks(np.arange(len(features)) + 0.5, [feature_label(f) for f in features])
-        ticks = [f"{clip_label(text.level_label(c), 16)}\nn = {n[c]:,}" for c in columns]
-        tilt = {"rotation": 40, "ha": "left", "rotation_mode": "anchor"} if len(columns) > 8 else {}
+        tilted = len(columns) > 8
+        ticks = [f"{clip_label(text.level_label(c), 16)}{', ' if tilted else chr(10)}n = {n[c]:,}" for c in columns]
+        tilt: dict[str, Any] = {"rotation": 40, "ha": "left", "rotation_mode": "anchor"} if tilted else {}
         axes.set_xticks(np.arange(len(columns)) + 0.5, ticks, **tilt)
         axes.xaxis.tick_top()
         axes.set(xlim=(0, len(columns)), ylim=(len(features), 0))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from pathlib import Path
+from textwrap import wrap
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,11 +14,13 @@ from matplotlib.lines import Line2D
 from immunocast.cohort.vocabulary import label
 from immunocast.report import text
 from immunocast.report.explained import (
+    METHODS,
     TRUTH_METRICS,
     agreement_name,
     agreement_rows,
     stability_rows,
     stability_sources,
+    truth_name,
 )
 from immunocast.report.figures_explain import feature_label
 from immunocast.report.style import (
@@ -117,11 +121,11 @@ def agreement(view: RunView, path: Path, title: str) -> tuple[str, str]:
     rows, columns = (1, len(kinds)) if in_a_row else (len(kinds), 1)
     heights = [max(sizes)] if in_a_row else sizes
     with canvas(view, path, title, height=1.5 + sum(0.75 + 0.42 * s for s in heights)) as figure:
-        ratios = {"width_ratios": sizes} if in_a_row else {"height_ratios": sizes}
-        grid = figure.subplots(rows, columns, squeeze=False, **ratios).ravel()  # type: ignore[arg-type]
-        shown = None
+        ratios: dict[str, Any] = {"width_ratios": sizes} if in_a_row else {"height_ratios": sizes}
+        grid = figure.subplots(rows, columns, squeeze=False, **ratios).ravel()
+        shown: Any = None
         for axes, kind in zip(grid, kinds, strict=True):
-            shown = _triangle(axes, view, kind, parts[kind], names[kind], wide=not in_a_row)
+            shown = _triangle(axes, view, kind, parts[kind], names[kind], wide=0 if in_a_row else max(sizes))
         bar = figure.colorbar(shown, ax=list(grid), fraction=0.025, pad=0.015, aspect=28)
         bar.set_label("Rank correlation")
         bar.outline.set_visible(False)
@@ -161,8 +165,7 @@ def truth(view: RunView, path: Path, title: str) -> tuple[str, str]:
                 reach = float(np.nanmax([*part["ci_high"].fillna(0), *part["estimate"], *part["truth"]]))
                 axes.set_xlim(-0.015 * reach, 1.04 * reach)
             else:
-                axes.set_yticks(range(len(rows)), [clip_label(TRUTH_METRICS.get(m, text.sentence(text.humanise(m))), 40)
-                                                   for m in rows])  # fmt: skip
+                axes.set_yticks(range(len(rows)), ["\n".join(wrap(truth_name(m), 26)[:2]) for m in rows])
                 axes.set_title("Agreement with the mechanism", fontsize=9.5)
                 axes.set_xlabel("1: as the truth")
                 axes.axvline(1, color=INK, lw=1.2)
@@ -187,11 +190,10 @@ def truth(view: RunView, path: Path, title: str) -> tuple[str, str]:
     if len(panels) == 1:
         caption = caption.replace("Left: ", "").replace("Right: ", "")
     spoken = "; ".join(
-        f"{TRUTH_METRICS.get(r['metric'], text.humanise(r['metric']))}, {view.label(r['model'])} "
-        f"{text.number(r['estimate'], 2)}"
+        f"{truth_name(r['metric'])}, {view.label(r['model'])} {text.number(r['estimate'], 2)}"
         for r in metric[metric["model"] == models[0]].to_dict("records")[:5]
     )
-    return caption, f"Explanations beside the known mechanism. {text.sentence(spoken)}."
+    return caption, f"Explanations beside the known mechanism{': ' if spoken else ''}{spoken}."
 
 
 # ---- parts
@@ -217,16 +219,17 @@ def _rank_panel(axes: Axes, part: pd.DataFrame, order: list[str]) -> None:
 
 def _whole(last: int) -> list[int]:
     step = next(s for s in (1, 2, 5, 10, 20, 50) if last / s <= 8)
-    return sorted({1, *range(step, last + 1, step)} - ({2} if step == 2 else set()))
+    return list(range(1, last + 1, step)) if step < 5 else [1, *range(step, last + 1, step)]
 
 
 def _names(view: RunView, kind: str, part: pd.DataFrame) -> list[str]:
     found = list(dict.fromkeys([*part["a"], *part["b"]]))
-    place = {m: k for k, m in enumerate(view.order if kind == "models" else view.cohort_ids)}
+    orders = {"models": view.order, "cohorts": view.cohort_ids, "methods": list(METHODS)}
+    place = {m: k for k, m in enumerate(orders[kind])}
     return sorted(found, key=lambda name: (place.get(name, 99), found.index(name)))[:_MOST_NAMES]
 
 
-def _triangle(axes: Axes, view: RunView, kind: str, part: pd.DataFrame, names: list[str], *, wide: bool) -> object:
+def _triangle(axes: Axes, view: RunView, kind: str, part: pd.DataFrame, names: list[str], *, wide: int) -> Any:
     size = len(names)
     pairs = {frozenset((r["a"], r["b"])): r for r in part.to_dict("records")}
     value = np.full((size - 1, size - 1), np.nan)
@@ -244,10 +247,12 @@ def _triangle(axes: Axes, view: RunView, kind: str, part: pd.DataFrame, names: l
             elif row is not None:
                 axes.text(j + 0.5, i - 0.5, "–", ha="center", va="center", color=MUTED)
     shown = axes.pcolormesh(value, cmap=VALUE_MAP, vmin=-1, vmax=1, edgecolor="white", lw=1.5)
-    words = [clip_label(agreement_name(view, kind, n), 30 if wide else 25) for n in names]
-    axes.set_yticks(np.arange(size - 1) + 0.5, words[1:])
-    axes.set_xticks(np.arange(size - 1) + 0.5, words[:-1], rotation=30, ha="right", rotation_mode="anchor")
-    axes.set(xlim=(0, size - 1), ylim=(size - 1, 0))
+    ticks = [clip_label(agreement_name(view, kind, n), 30 if wide else 25) for n in names]
+    axes.set_yticks(np.arange(size - 1) + 0.5, ticks[1:])
+    level = 0 < wide <= 5
+    tilt: dict[str, Any] = {} if level else {"rotation": 30, "ha": "right", "rotation_mode": "anchor"}
+    axes.set_xticks(np.arange(size - 1) + 0.5, ticks[:-1], **tilt)
+    axes.set(xlim=(0, max(size, wide) - 1), ylim=(size - 1, 0))
     title = _BETWEEN[kind]
     if kind == "cohorts":
         title += f", {clip_label(view.label(str(part['model'].iloc[0])), 28)}"

@@ -7,11 +7,14 @@ import re
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from immunocast.report import sections, text
+from immunocast.explain.stability_words import stability_sentences
+from immunocast.explain.truth_sentences import truth_sentences
+from immunocast.report import sections, sections_explain, text
 from immunocast.report import sections_evaluation as evaluation
 from immunocast.report.figures import CATALOGUE, Figure, why_missing
 from immunocast.report.flow import participant_flow
@@ -99,6 +102,7 @@ def render(view: RunView, figures: Sequence[Figure], explain: ExplainOne | None 
         importance=sections.importance_sheet(view),
         kinds=KINDS,
         patients=in_depth(view, explain),
+        explained=_explained(view),
         models=sections.model_sheet(view),
         findings=sections.finding_sheet(view, ("error", "warning")),
         remarks=sections.finding_sheet(view, ("info",)),
@@ -113,6 +117,26 @@ def render(view: RunView, figures: Sequence[Figure], explain: ExplainOne | None 
         missing=why_missing(view),
         share=text.percent,
     )
+
+
+def _explained(view: RunView) -> dict[str, Any]:
+    """What the section on explanations prints beside the pictures."""
+    return {
+        "methods": sections_explain.method_sheet(view),
+        "groups": sections_explain.group_sheet(view),
+        "stability": sections_explain.stability_sheet(view),
+        "ways": sections_explain.ways_sheet(view),
+        "agreement": sections_explain.agreement_sheet(view),
+        "interactions": sections_explain.interaction_sheet(view),
+        "discordant": sections_explain.discordant_sheets(view),
+        "maps": sections_explain.map_lines(view),
+        "stability_words": stability_sentences(
+            *(view.table(name) for name in ("importance_stability", "importance_methods", "agreement")),
+            label=view.label,
+        ),
+        "truth_words": [view.relabel(line) for line in truth_sentences(view.table("truth_recovery"))],
+        "truth": sections_explain.truth_sheet(view),
+    }
 
 
 def _told(view: RunView) -> list[str]:

@@ -21,10 +21,11 @@ def expected(ensemble, row, there, tree, k=0):
         return float(tree.value[k])
     if tree.feature[k] in there:
         return expected(ensemble, row, there, tree, left if goes_left(ensemble, tree, k, row) else right)
-    a, b = tree.cover[left], tree.cover[right]
-    return (
-        a * expected(ensemble, row, there, tree, left) + b * expected(ensemble, row, there, tree, right)
-    ) / tree.cover[k]
+    # a node that no training row reached is divided evenly
+    share = tree.cover[[left, right]] / tree.cover[k] if tree.cover[k] > 0 else (0.5, 0.5)
+    return share[0] * expected(ensemble, row, there, tree, left) + share[1] * expected(
+        ensemble, row, there, tree, right
+    )
 
 
 def output(ensemble, row, there=None):

@@ -106,7 +106,7 @@ def flat_of(ensemble: Ensemble) -> Flat:
 
 
 def _as_single(threshold: np.ndarray, closed: bool) -> np.ndarray:
-    """Thresholds that float32 can hold and that part float32 numbers as these do: for <= the next below, for < above."""
+    """Thresholds that float32 can hold and that part float32 numbers as these do: for <= the next below, else above."""
     with np.errstate(over="ignore"):
         near = threshold.astype(np.float32)
     if closed:

@@ -72,7 +72,7 @@ def _n_rows(found, sides, n, used):
             some_left |= sides[j]
             some_right |= sides[used + j]
             j += 1
-        rows *= j - i + 1 + int64(some_left and some_right)
+        rows *= j - i + (2 if some_left and some_right else 1)
         i = j
     return rows
 
