@@ -75,7 +75,8 @@ def _stability(
                     "rank_high": min(len(features), rank + 1), "sign": np.nan if category else 0.9,
                     "sign_consistency": np.nan if category else 0.98,
                     "verdict": "none" if source == "cohorts" else "not distinguishable" if lost else "stable",
-                    "note": "patients of each cohort under models not fitted to them" if source == "cohorts" else "",
+                    "note": f"patients of each cohort; another direction in {rank} % of the draws"
+                    if source == "cohorts" else "",
                 }
             )  # fmt: skip
     return rows

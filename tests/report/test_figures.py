@@ -137,6 +137,16 @@ def test_dependence_is_coloured_by_the_strongest_partner_of_its_own_model(make_r
     assert partners["pdl1_tps"] == ""  # its partner has no order
 
 
+def test_numbers_lie_along_the_axis_where_the_partner_is_yes_or_no(make_run) -> None:
+    from immunocast.report.figures_explain_dependence import _dependence_panels
+
+    run = make_run()
+    pairs = run.table("interactions")
+    pairs.loc[pairs["rank"] == 1, ["feature_a", "feature_b"]] = ["prior_systemic_therapy", "tmb_mut_mb"]
+    run.write_table("interactions", pairs)
+    assert _dependence_panels(RunView(run))[6] == ("forest", "tmb_mut_mb", "prior_systemic_therapy")
+
+
 def test_tumour_types_with_too_few_patients_stay_blank(make_run, monkeypatch) -> None:
     _only(monkeypatch, "shap_by_tumor_type")
     run = make_run()

@@ -57,7 +57,7 @@ def test_stability_has_a_column_a_source_and_says_what_is_indistinct(view) -> No
     assert [r[-1].value for r in sheet.rows] == ["stable"] * 5 + ["not distinguishable"]
     assert sheet.rows[0][3].span == "same direction 98 %"
     assert sheet.rows[-1][3].span == ""  # a category has no direction
-    assert sheet.notes == ["patients of each cohort under models not fitted to them (cohorts)"]
+    assert sheet.notes == ["patients of each cohort (cohorts)"]
 
 
 def test_folds_that_are_the_cohorts_are_not_told_twice(make_run) -> None:

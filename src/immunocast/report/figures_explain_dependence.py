@@ -106,9 +106,10 @@ def _dependence_panels(view: RunView) -> list[tuple[str, str, str]]:
         frame = view.table("interactions")
         frame = frame[(frame["model"] == other) & (frame["mean_abs_interaction"] > 0)].sort_values("rank")
         for row in frame.head(_PAIRS).to_dict("records"):
-            # coloured by the one whose values have an order
+            # categories along the axis, since colour needs an order; else numbers before yes and no
             a, b = str(row["feature_a"]), str(row["feature_b"])
-            feature, partner = (b, a) if _category(b) else (a, b)
+            binary = VOCABULARY[a].kind == "binary" and VOCABULARY[b].kind != "binary"
+            feature, partner = (b, a) if _category(b) or (binary and not _category(a)) else (a, b)
             panels.append((other, feature, "" if _category(partner) else partner))
     return panels
 

@@ -94,7 +94,7 @@ def ranks(view: RunView, path: Path, title: str) -> tuple[str, str]:
             Line2D([], [], marker="o", color=VERMILLION, lw=2.2, ms=6.5, mfc="white", ls=(0, (3, 1.6))),
             Line2D([], [], marker="o", color=GREY, lw=1.4, ms=5.5, mec="white"),
         ]
-        words = ["ranks differ", "not distinguishable from most others", "too few draws to judge"]
+        words = ["stable", "not distinguishable from most others", "too few draws to judge"]
         seen = [_look(v) for v in frame["verdict"]]
         kept = [k for k in range(3) if k in seen]
         figure.legend([handles[k] for k in kept], [words[k] for k in kept], loc="outside lower left", ncols=3)
@@ -291,5 +291,6 @@ def _dots(axes: Axes, view: RunView, part: pd.DataFrame, column: str, order: lis
             axes.plot(row["estimate"], y, "o", ms=5, color=marks[model].color, mec="white", mew=0.7)
     if column == "feature":
         for y, feature in enumerate(order):
-            true = part.loc[part["feature"] == feature, "truth"].max()
-            axes.plot([true, true], [y - 0.38, y + 0.38], color=INK, lw=2)
+            # models with other features have another truth
+            for true in sorted(set(part.loc[part["feature"] == feature, "truth"].round(3))):
+                axes.plot([true, true], [y - 0.38, y + 0.38], color=INK, lw=2)

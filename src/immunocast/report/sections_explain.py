@@ -94,7 +94,9 @@ def stability_sheet(view: RunView) -> Sheet:
         cells = [Cell(label(feature)), Cell(text.number(first["mean_abs_shap"])), Cell(str(int(first["rank"])))]
         for source, row in found.items():
             cells.append(_draws(row))
-            notes.add(row["note"] if row else "", source)
+            for clause in str(row["note"] if row else "").split("; "):
+                # the table has a column of that
+                notes.add("" if clause.startswith("another direction") else clause, source)
         rows.append([*cells, Cell(verdict or "too few draws to judge")])
     counts = {s: int(frame.loc[frame["source"] == s, "n_draws"].max()) for s in sources}
     heads = ["Feature", "Mean |SHAP|", "Rank", *(f"Ranks over {counts[s]} {s}" for s in sources), "Verdict"]
