@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from immunocast import __version__
+
 # each registers its commands
 from immunocast.cli import check, cohorts, explain, flow, importance, map, results, score, sql  # noqa: F401
 from immunocast.cli._common import app
