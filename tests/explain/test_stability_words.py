@@ -1,5 +1,7 @@
 """Sentences of stability: what the tables hold is said, and so is what was not done."""
 
+import re
+
 import pandas as pd
 import pytest
 
@@ -21,6 +23,8 @@ def test_a_run_is_told(tables):
     (refits,) = [s for s in said if "bootstrap refits" in s]
     assert refits.startswith("Ridge over 20 bootstrap refits: stable: ")
     assert "not distinguishable, ranks over more than half of the 11 features: " in refits
+    assert re.search(r"\(rank 1(?: to [23])?\)", refits)
+    assert not re.search(r"rank (\d+) to \1\)", refits)
     (cohorts,) = [s for s in said if s.startswith("Ridge over 3 cohorts")]
     assert "fewer than 20 draws, so no verdict" in cohorts
     (drop,) = [s for s in said if s.startswith("Drop-column importance of Ridge")]

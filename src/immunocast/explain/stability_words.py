@@ -75,7 +75,7 @@ def _verdicts(rows: pd.DataFrame, n_features: int) -> str:
     parts = []
     if len(kept):
         spans = (
-            f"{feature_label(f)} (rank {int(low)} to {int(high)})"
+            f"{feature_label(f)} (rank {int(low)}{f' to {int(high)}' if high > low else ''})"
             for f, low, high in zip(kept["feature"], kept["rank_low"], kept["rank_high"], strict=True)
         )
         parts.append(f"stable: {', '.join(spans)}")
