@@ -133,9 +133,7 @@ def test_a_damaged_manifest_is_told(tmp_path):
 def test_kinds_that_cannot_be_one_column_are_told(tmp_path):
     make_run(tmp_path, OLD, {"metrics": metrics(0.5).assign(note=1)})
     make_run(tmp_path, NEW, {"metrics": metrics(0.5)})
-    with pytest.raises(
-        ConfigError, match=f"Column note of table metrics is int64 in run {OLD} and .*string in run {NEW}"
-    ):
+    with pytest.raises(ConfigError, match=f"Column note .* is int64 in run {OLD} and .*string in run {NEW}"):
         q.sql("select * from metrics", runs_dir=tmp_path)
     assert q.sql("select note from metrics", runs_dir=tmp_path, run=OLD)["note"].tolist() == [1, 1]
 

@@ -45,9 +45,9 @@ def sql(
     from immunocast.query.select import select
     from immunocast.query.watch import Limits, QueryInterrupted, QueryLimitError
 
-    form = _form(output, out)
     if out is not None:
         _check_out(out, force)
+    form = _form(output, out)
     try:
         found = answer(statement, select(runs_dir, run, since, cohort), Limits(timeout, memory))
     except (QueryLimitError, QueryInterrupted) as stopped:
@@ -78,7 +78,7 @@ def _form(output: SqlFormat | None, out: Path | None) -> SqlFormat:
 
 
 def _check_out(out: Path, force: bool) -> None:
-    check_target(out, out.parent / "", "the input", "answer.parquet")
+    check_target(out, Path(os.devnull), "no file", "answer.parquet")
     if any((folder / "manifest.json").is_file() for folder in out.absolute().parents):
         raise ConfigError(f"--out {out} lies in a run folder, and runs are never changed. Name another place.")
     if out.exists() and not force:
