@@ -172,5 +172,5 @@ def test_an_estimator_whose_trees_cannot_be_read_says_so(run):
     model = Learner(LogisticRegression(), {"nlr": {}, "age_years": {}}, required=(), explainer="tree")
     X = model_frame(run.table, model.spec.inputs)
     model.fit(X, run.labels)
-    with pytest.raises(ConfigError, match="does not fit a LogisticRegression: its trees cannot be read"):
+    with pytest.raises(ConfigError, match=r"LogisticRegression cannot be read\. Set explain\.trees=path_dependent"):
         explain_learner(model, X, X)

@@ -94,6 +94,12 @@ def test_main_effects_and_interactions_are_the_shap_values(run, tables):
     assert np.allclose(found.values.sum(axis=2), fold[list(found.features)], atol=1e-4)
     assert np.array_equal(found.values, np.swapaxes(found.values, 1, 2))
     own = tables["interactions"].query("model == 'xgboost'")
+    a, b = own.loc[own["rank"] == 1, ["feature_a", "feature_b"]].iloc[0]
+    values = tables["interaction_values"].query("model == 'xgboost' and feature_a == @a and feature_b == @b")
+    values = values[(values["repeat"] == 0) & (values["fold"] == fold["fold"].iloc[0])].set_index("patient_id")["value"]
+    one, other = (found.features.index(name) for name in (a, b))
+    both = found.values[:, one, other] + found.values[:, other, one]
+    assert np.allclose(values.loc[fold["patient_id"]], both), "a pair is whole"
     whole = own["mean_abs_interaction"] / own["share"]
     assert np.allclose(whole, whole.iloc[0])
     assert whole.iloc[0] > own["mean_abs_interaction"].sum()

@@ -271,7 +271,10 @@ def trees_of(model: Learner | PublishedUpdate) -> Ensemble:
     """
     found = ensemble_of(model.estimator_)
     if found is None:
-        raise _misfit(model, "its trees cannot be read")
+        raise ConfigError(
+            f"The trees of a {type(model.estimator_).__name__} cannot be read. Set explain.trees=path_dependent, and "
+            "leave the model out of explain.interactions.models."
+        )
     if found.scale != model.spec.output_scale:
         raise ConfigError(
             f"SHAP values of a {type(model.estimator_).__name__} are on {found.scale}: set output_scale to it."
@@ -279,7 +282,7 @@ def trees_of(model: Learner | PublishedUpdate) -> Ensemble:
     return found
 
 
-def _misfit(model: Learner | PublishedUpdate, why: str) -> ConfigError:
+def _misfit(model: Learner, why: str) -> ConfigError:
     kind, name = model.spec.explainer, type(model.estimator_).__name__
     return ConfigError(f"explainer {kind!r} does not fit a {name}: {why}. Set another explainer, or none.")
 
