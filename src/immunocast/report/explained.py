@@ -50,11 +50,8 @@ def stability_rows(view: RunView) -> pd.DataFrame:
 
 
 def stability_sources(frame: pd.DataFrame) -> list[str]:
-    """Sources of draws in reading order; folds go where they are the cohorts."""
-    found = [s for s in _SOURCES if (frame["source"] == s).any()]
-    if "cohorts" in found and "folds" in found:
-        found.remove("folds")
-    return found
+    """Sources of draws in reading order."""
+    return [s for s in _SOURCES if (frame["source"] == s).any()]
 
 
 def agreement_rows(view: RunView) -> pd.DataFrame:
