@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import shap
 import xgboost as xgb
@@ -286,6 +287,18 @@ def test_nothing_heavy_is_imported_before_it_is_needed():
     assert done.stdout.strip() == "[]"
 
 
+@pytest.mark.parametrize("frame", [False, True])
+def test_another_number_may_mean_missing(fitted, frame):
+    _, X = fitted
+    X = np.where(np.isnan(X[:300]), -999.0, X[:300])
+    X = pd.DataFrame(X, columns=[f"x{i}" for i in range(9)]) if frame else X
+    y = np.asarray(X)[:, 0] > 0.2
+    model = XGBClassifier(n_estimators=5, max_depth=3, missing=-999.0, n_jobs=1).fit(X, y.astype(int))
+    for way in ("native", *WAYS):
+        values, base, _ = tree_shap(model, X, method=way)
+        assert np.allclose(base + values.sum(axis=1), model.predict(X, output_margin=True), atol=SINGLE)
+
+
 def test_early_stopping_native_and_ours(fitted):
     _, X = fitted
     y = (np.nan_to_num(X[:, 0]) > 0.3).astype(int)
@@ -333,8 +346,6 @@ def test_bad_input_says_so(fitted, make, words):
 
 
 def test_columns_in_another_order_are_refused(fitted):
-    import pandas as pd
-
     _, X = fitted
     frame = pd.DataFrame(np.nan_to_num(X[:60, :3]), columns=["a", "b", "c"])
     forest = RandomForestClassifier(2, random_state=0).fit(frame, np.arange(60) % 2)

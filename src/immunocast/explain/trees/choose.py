@@ -45,6 +45,8 @@ def tree_shap(estimator: Any, X: Any, *, method: Method = "auto", threads: int =
     booster = hasattr(estimator, "get_booster")
     if method == "native" and not booster:
         raise ConfigError(f"method native is XGBoost's own; a {type(estimator).__name__} has none. Set method=auto.")
+    if booster:
+        X = _with_gaps(estimator, X)
     if booster and (method == "native" or (method == "auto" and _is_native(estimator, len(X)))):
         values, base = native_contributions(estimator, X)
         return values, base, "log-odds"
@@ -62,6 +64,14 @@ def tree_shap(estimator: Any, X: Any, *, method: Method = "auto", threads: int =
 def _is_native(estimator: Any, n_rows: int) -> bool:
     booster = estimator.get_booster()
     return n_rows * booster.num_boosted_rounds() < NATIVE_BELOW or "c" in (booster.feature_types or [])
+
+
+def _with_gaps(estimator: Any, X: Any) -> Any:
+    """X with NaN where the estimator was told that another number means missing."""
+    missing = getattr(estimator, "missing", None)
+    if missing is None or np.isnan(missing):
+        return X
+    return X.mask(X.eq(missing)) if hasattr(X, "mask") else np.where(np.asarray(X) == missing, np.nan, X)
 
 
 def native_contributions(estimator: Any, X: Any) -> tuple[np.ndarray, float]:

@@ -85,6 +85,12 @@ def _tree(tree: Any, value: np.ndarray) -> Tree:
 
 
 def _hist_boosting(booster: Any) -> Ensemble:
+    if booster.is_categorical_ is not None and np.any(booster.is_categorical_):
+        # even unused ones: the trees count columns with categories first
+        raise ConfigError(
+            "A HistGradientBoostingClassifier with categorical features is not explained from its trees: set "
+            "categorical_features=None, or one-hot encode the categories."
+        )
     # scikit-learn keeps these in private attributes only; its version is pinned to a minor release
     trees = tuple(_hist_tree(stage[0].nodes) for stage in booster._predictors)
     offset = float(np.ravel(booster._baseline_prediction)[0])
@@ -93,11 +99,6 @@ def _hist_boosting(booster: Any) -> Ensemble:
 
 def _hist_tree(nodes: np.ndarray) -> Tree:
     leaf = nodes["is_leaf"].astype(bool)
-    if (nodes["is_categorical"].astype(bool) & ~leaf).any():
-        raise ConfigError(
-            "A HistGradientBoostingClassifier with categorical splits is not explained from its trees: set "
-            "categorical_features=None, or one-hot encode the categories."
-        )
     return Tree(
         left=np.where(leaf, -1, nodes["left"].astype(np.int64)).astype(np.int32),
         right=np.where(leaf, -1, nodes["right"].astype(np.int64)).astype(np.int32),
