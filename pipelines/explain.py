@@ -7,7 +7,9 @@ from _stage import console, stage
 from immunocast.config import build, build_oriented, endpoint_of, frozen
 from immunocast.explain.explain_run import run_explain
 from immunocast.explain.inputs import ExplainInputs
+from immunocast.explain.interaction_tables import interaction_notes
 from immunocast.explain.plan import explanation_notes
+from immunocast.explain.stability_run import stability_notes
 from immunocast.models.bundle import load_bundle
 from immunocast.models.recalibrators_file import load_recalibrators
 from immunocast.store.runfolder import RunFolder
@@ -35,6 +37,8 @@ def run(cfg: DictConfig, work: RunFolder) -> None:
     for name, table in tables.items():
         work.write_table(name, table)
     notes = explanation_notes(inputs, settings["fallback"], tables["shap"])
+    notes += interaction_notes(inputs, settings["interactions"]["models"], tables["interactions"])
+    notes += stability_notes(inputs, tables["shap"], settings)
     for note in notes:
         console.print(f"[bold yellow]Explanation:[/] {escape(note)}", soft_wrap=True)
     work.write_meta("explain", explanation_notes=notes)

@@ -238,5 +238,5 @@ def test_a_closed_pipe_is_no_error(small_run):
         f"{sys.executable} -m immunocast.cli sql 'select * from curves' --format csv --runs-dir {small_run.path.parent}"
     )
     done = subprocess.run(f"{line} | head -1", shell=True, capture_output=True, text=True)
-    assert done.stdout.startswith("curve,")
+    assert done.stdout.startswith("run_id,curve,")
     assert "Traceback" not in done.stderr

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy.special import expit
+from sklearn.base import clone
 
 from immunocast.cohort.outcomes import make_labels
 from immunocast.cohort.synthetic import SyntheticCohort
@@ -98,3 +99,20 @@ def test_no_model_with_an_explainer(world):
     table = explain_out_of_fold(cohort, result.predictions, loader(result), [])
     assert table.empty
     assert importance_table(table, cohort).empty
+
+
+def test_a_fold_whose_part_does_not_read_a_feature_has_0_there_and_not_a_gap(world):
+    """A choice among models may take another one in each fold; importances are means over all of them."""
+    cohort, _ = world
+    wide = build_models(load_config())["ridge"]
+    narrow = clone(wide).set_params(features={f: how for f, how in wide.features.items() if f != "nlr"})
+    result = cross_predict(cohort, make_labels(cohort).y, {"wide": wide, "narrow": narrow}, LeaveOneCohortOut())
+    chosen = {"synthetic-A": "wide", "synthetic-B": "narrow", "synthetic-C": "narrow"}
+    own = result.predictions["model"] == result.predictions["fold"].map(chosen)
+    predictions = result.predictions[own].assign(model="choose")
+    table = explain_out_of_fold(
+        cohort, predictions, lambda m, f: result.bundles[chosen[f.removeprefix("r0-")], f], ["choose"]
+    )
+    assert (table.loc[table["fold"] != "synthetic-A", "nlr"] == 0).all()
+    assert (table.loc[table["fold"] == "synthetic-A", "nlr"] != 0).any()
+    assert conform("importance", importance_table(table, cohort, by=(), n_resamples=20))["rank"].notna().all()

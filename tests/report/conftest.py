@@ -15,16 +15,22 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score, brier_score_loss, roc_auc_score, roc_curve
 
 from immunocast.cohort.table import to_cohort_table
-from immunocast.report.figures import Figure, make_figures
+from immunocast.report.figures import CATALOGUE, Figure, make_figures
 from immunocast.store.runfolder import RunFolder
 
-# a neighbour of this file: tests are no package
-_spec = importlib.util.spec_from_file_location("evaluation_tables", Path(__file__).with_name("evaluation_tables.py"))
-assert _spec is not None
-assert _spec.loader is not None
-_module = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(_module)
-evaluation_tables = _module.evaluation_tables
+
+def _neighbour(name: str) -> Any:
+    """A neighbour of this file as a module: tests are no package."""
+    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+evaluation_tables = _neighbour("evaluation_tables").evaluation_tables
+explain_tables = _neighbour("explain_tables").explain_tables
 
 COHORTS = {"Alpha & <Beta>": 150, "MSK-like | one": 120, "Tiny": 14}
 MODELS = {
@@ -281,7 +287,10 @@ def _write_shap(run: RunFolder, rng: np.random.Generator, cohort: pd.DataFrame) 
                 }
             )  # fmt: skip
     run.write_table("shap", pd.concat(frames, ignore_index=True))
-    run.write_table("importance", pd.DataFrame(importance))
+    more = explain_tables(rng, cohort, pd.DataFrame(importance))
+    run.write_table("importance", pd.concat([pd.DataFrame(importance), more.pop("importance")], ignore_index=True))
+    for name, rows in more.items():
+        run.write_table(name, rows)
 
 
 def _write_manifest(run: RunFolder, cohort: pd.DataFrame, synthetic: bool) -> None:
@@ -351,5 +360,9 @@ def real_run(make_run: Callable[..., RunFolder]) -> RunFolder:
 
 @pytest.fixture(scope="session")
 def real_figures(real_run: RunFolder) -> list[Figure]:
-    """All figures of the run that is not synthetic."""
-    return make_figures(real_run)
+    """A figure of each module, of the run that is not synthetic."""
+    names = ("roc", "calibration", "survival", "shap_beeswarm", "shap_ranks", "shap_groups", "shap_discordant",
+             "shap_waterfall_responder")  # fmt: skip
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("immunocast.report.figures.CATALOGUE", {n: CATALOGUE[n] for n in names})
+        return make_figures(real_run)

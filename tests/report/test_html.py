@@ -107,6 +107,48 @@ def test_same_run_gives_same_bytes(toy_run: RunFolder, toy_figures: list[Figure]
     assert write_report(toy_run, toy_figures).read_bytes() == html.encode("utf-8")
 
 
+def test_explanations_stand_in_the_order_of_a_review(html: str) -> None:
+    _, said = _read(html)
+    parts = [
+        "How predictions are explained", "Mean absolute SHAP value of held-out", "How stable is the ranking?",
+        "Ranks over 50 refits", "Do others agree?", "Other measures of importance", "Values and interactions",
+        "By tumour type", "Groups of features", "Where outcome and PD-L1 disagree", "all with PD-L1 TPS below 1",
+        "What recalibration does to an explanation", "logit q =", "Do explanations find the truth?",
+        "If it were the truth", "Single patients",
+    ]  # fmt: skip
+    places = [said.index(words) for words in parts]
+    assert places == sorted(places)
+    assert not re.search(r"\b(pdl1_low_responders|drop_column|tmb_mut_mb|not_|tree_path)", said)
+
+
+def test_truth_is_told_of_synthetic_cohorts_only(real_run, real_figures) -> None:
+    _, said = _read(write_report(real_run, real_figures).read_text(encoding="utf-8"))
+    assert "find the truth" not in said
+
+
+def test_tables_on_explanations_that_are_empty_leave_a_reason(make_run, monkeypatch) -> None:
+    from immunocast.report.figures import CATALOGUE
+
+    drawn = {n: d for n, d in CATALOGUE.items() if d.title.startswith(("Stab", "Agree", "Patients", "From", "Expl"))}
+    monkeypatch.setattr("immunocast.report.figures.CATALOGUE", drawn)
+    run = make_run()
+    for name in ("importance_stability", "agreement", "interactions", "discordant", "recalibration_maps",
+                 "truth_recovery", "importance_methods"):  # fmt: skip
+        run.table_path(name).unlink()
+    _, said = _read(write_report(run, make_figures(run)).read_text(encoding="utf-8"))
+    for words in (
+        "The run holds no importance over several draws", "The run holds no two importances to compare",
+        "The run holds no interactions of features", "PD-L1 TPS is known for nobody", "No explained model was recal",
+        "The true mechanism is known for synthetic cohorts only",
+    ):  # fmt: skip
+        assert words in said, words
+    assert "Stability as a table" not in said
+
+
+def test_a_report_is_small_enough_to_send(html: str) -> None:
+    assert len(html) < 3_000_000
+
+
 def test_missing_pieces_say_why(make_run) -> None:
     run = make_run(shap=False)
     for name in ("comparisons", "curves", "checks", "metrics", "cohort"):

@@ -23,8 +23,8 @@ def example(name, n=6, seed=0):
         kind = str(spec.dtype)
         if kind.startswith("float"):
             values = rng.normal(size=n)
-        elif kind.startswith("int"):
-            values = rng.integers(0, 50, n)
+        elif kind.lower().startswith("int"):
+            values = pd.array(rng.integers(0, 50, n), dtype=kind)
         elif kind == "bool":
             values = rng.random(n) < 0.5
         else:

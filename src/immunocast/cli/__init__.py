@@ -11,7 +11,9 @@ from typing import Annotated
 import typer
 
 from immunocast import __version__
-from immunocast.cli import check, cohorts, flow, map, results, score  # noqa: F401 (each registers its commands)
+
+# each registers its commands
+from immunocast.cli import check, cohorts, explain, flow, importance, map, results, score, sql  # noqa: F401
 from immunocast.cli._common import app
 from immunocast.errors import ImmunocastError
 

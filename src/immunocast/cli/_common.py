@@ -52,7 +52,7 @@ def print_table(frame: pd.DataFrame, output: Format, title: str = "") -> None:
     if output is Format.CSV:
         print(frame.to_csv(index=False), end="")
     elif output is Format.JSON:
-        print(frame.to_json(orient="records", indent=1, force_ascii=False))
+        print(frame.to_json(orient="records", indent=1, force_ascii=False, date_format="iso"))
     else:
         import pandas as pd
         from rich.console import Console

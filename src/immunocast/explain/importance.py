@@ -138,7 +138,7 @@ def _summary(
         "n": len(patients),
         "n_measured": [int(measured[f].sum()) for f in features],
         **_estimates(absolute, draws),
-        "sign": [_direction(patients, signed, f) for f in features],
+        "sign": [direction(patients, signed, f) for f in features],
     }
     parts = [pd.DataFrame(alone)]
     for kind in ("block", "cluster"):
@@ -214,8 +214,15 @@ class _Draws:
             self._kept[codes.tobytes()] = kept
 
 
-def _direction(patients: pd.DataFrame, signed: pd.DataFrame, feature: str) -> float:
-    """Spearman correlation of value and SHAP; NaN for categories and constants."""
+def direction(patients: pd.DataFrame, signed: pd.DataFrame, feature: str) -> float:
+    """Spearman correlation of value and SHAP; NaN for categories and constants.
+
+    Parameters
+    ----------
+    patients : (n, columns) rows of the cohort table.
+    signed : (n, features) frame of SHAP values, aligned with them.
+    feature : its name.
+    """
     if feature not in patients or VOCABULARY[feature].kind in ("category", "text"):
         return np.nan
     x = patients[feature].astype("float64").to_numpy()

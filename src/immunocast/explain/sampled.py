@@ -27,7 +27,13 @@ _ROWS = 100_000
 
 
 def explain_sampled(
-    model: Any, X: pd.DataFrame, background: pd.DataFrame, *, seed: int | Sequence[int], n_pairs: int = N_PAIRS
+    model: Any,
+    X: pd.DataFrame,
+    background: pd.DataFrame,
+    *,
+    seed: int | Sequence[int],
+    n_pairs: int = N_PAIRS,
+    trees_against: pd.DataFrame | None = None,
 ) -> Explanation:
     """Estimate SHAP values on the log-odds of a fitted model's probability.
 
@@ -40,6 +46,7 @@ def explain_sampled(
     background : (m, columns) the same of training patients.
     seed : of orders and of the choice of training patients.
     n_pairs : pairs of orders, 2 or more.
+    trees_against : background of the trees that are explained exactly, see `shap_values.explain_learner`.
 
     Raises
     ------
@@ -54,7 +61,10 @@ def explain_sampled(
     methods = []
     for name, part in model.parts_.items():
         exact = part.spec.explainer != "none" and part.spec.output_scale == "log-odds"
-        found = explain_learner(part, X) if exact else explain_sampled(part, X, background, seed=seed, n_pairs=n_pairs)
+        if exact:
+            found = explain_learner(part, X, trees_against)
+        else:
+            found = explain_sampled(part, X, background, seed=seed, n_pairs=n_pairs, trees_against=trees_against)
         weight = model.weights_[name]
         total = total.add(weight * found.values, fill_value=0.0)
         base = base + weight * found.base_value

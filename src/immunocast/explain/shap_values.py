@@ -6,14 +6,16 @@ kind      method                                                                
 linear    coefficient x (value - training mean): interventional, features taken as    log-odds,
           independent (Lundberg & Lee 2017); a product of two features (slopes by     log-hazard
           tumour type) is divided between the two as Shapley values divide it
-xgboost   XGBoost's own contributions: path-dependent TreeSHAP (Lundberg 2020)        log-odds
-tree      shap.TreeExplainer: path-dependent TreeSHAP of a forest's class-1           probability
-          probability, or of the margin of scikit-learn's boosters                    or log-odds
+xgboost   path-dependent TreeSHAP (Lundberg 2020) of the margin: `trees.choose`       log-odds
+tree      the same of a forest's class-1 probability, or of the margin of             probability
+          scikit-learn's boosters                                                     or log-odds
 update    a revised published formula: each term less its mean; what was added to     log-odds
           it as linear or xgboost
 blend     weighted sum of the parts' values: Shapley values are linear in the model;  log-odds;
           a part that was chosen alone is explained as itself                         the part's
 ========  ==========================================================================  ===========
+
+Trees are explained against a background instead where one is given: `explain.trees.interventional`.
 
 One-hot columns, spline terms and indicators of missing values are summed back to the feature that they come from.
 Base value and feature values add up to the output; where they do not, within 1e-4, an error says so: a picture of
@@ -31,6 +33,8 @@ import pandas as pd
 from scipy.special import expit, logit
 
 from immunocast.errors import ConfigError
+from immunocast.explain.trees.choose import tree_shap
+from immunocast.explain.trees.ensemble import Ensemble, ensemble_of
 from immunocast.models.blend import Blend
 from immunocast.models.learner import Learner
 from immunocast.models.update import PublishedUpdate
@@ -63,13 +67,15 @@ class Explanation:
     errors: pd.DataFrame | None = None
 
 
-def explain_learner(model: Any, X: pd.DataFrame) -> Explanation:
+def explain_learner(model: Any, X: pd.DataFrame, background: pd.DataFrame | None = None) -> Explanation:
     """Explain the predictions of a fitted model that has an explainer.
 
     Parameters
     ----------
     model : fitted.
     X : (n, inputs) frame of `features.preprocess.model_frame`, rows with all required inputs.
+    background : (m, inputs) frame of training patients, likewise: trees, also those of a blend, get interventional
+        values against them. None for path-dependent values. Other models have a background of their own.
 
     Raises
     ------
@@ -79,12 +85,15 @@ def explain_learner(model: Any, X: pd.DataFrame) -> Explanation:
         Where contributions do not add up to the output.
     """
     if isinstance(model, PublishedUpdate | Blend):
-        return _composed(model, X)
+        return _composed(model, X, background)
     kind = model.spec.explainer
     if kind not in EXPLAINERS:
         raise ConfigError(f"The model's explainer is {kind!r}; known: {', '.join(EXPLAINERS)}.")
     Z = model.design_matrix(X)
-    contributions, base = (_hazard if model.spec.output_scale == "log-hazard" else EXPLAINERS[kind])(model, Z)
+    if background is None or kind == "linear":
+        contributions, base = (_hazard if model.spec.output_scale == "log-hazard" else EXPLAINERS[kind])(model, Z)
+    else:
+        contributions, base = _interventional(model, Z, model.design_matrix(background))
     p = model.predict_proba(X)[:, 1].astype(float)
     output = p if model.spec.output_scale == "probability" else _margin(model, Z, p)
     if model.spec.output_scale == "log-odds" and np.max(np.abs(expit(output) - p), initial=0.0) > ADDITIVITY_TOLERANCE:
@@ -100,17 +109,21 @@ def explain_learner(model: Any, X: pd.DataFrame) -> Explanation:
         )
     by_source = pd.DataFrame(contributions.T, columns=X.index).groupby(model.sources_).sum().T
     values = by_source.reindex(columns=list(model.features), fill_value=0.0)
-    method = "linear" if kind == "linear" else "tree_path_dependent"
+    method = "linear" if kind == "linear" else _tree_method(background)
     return Explanation(values.set_axis(X.index), float(base), output, model.spec.output_scale, p, method)
 
 
-def _composed(model: PublishedUpdate | Blend, X: pd.DataFrame) -> Explanation:
+def _tree_method(background: pd.DataFrame | None) -> str:
+    return "tree_path_dependent" if background is None else "tree_interventional"
+
+
+def _composed(model: PublishedUpdate | Blend, X: pd.DataFrame, background: pd.DataFrame | None) -> Explanation:
     """Values of a model made of others, a column an input."""
     p = model.predict_proba(X)[:, 1].astype(float)
     if isinstance(model, Blend) and len(model.parts_) == 1:
         # output and values are the part's: a probability is kept from 0 and 1 only after it
-        return replace(explain_learner(next(iter(model.parts_.values())), X), p=p)
-    values, base, method = (_blend if isinstance(model, Blend) else _update)(model, X)
+        return replace(explain_learner(next(iter(model.parts_.values())), X, background), p=p)
+    values, base, method = (_blend if isinstance(model, Blend) else _update)(model, X, background)
     # before additivity is checked: a value without a column would be missed
     values = values.reindex(columns=list(model.spec.inputs), fill_value=0.0)
     output = model.decision_function(X)
@@ -123,22 +136,26 @@ def _composed(model: PublishedUpdate | Blend, X: pd.DataFrame) -> Explanation:
     return Explanation(values, base, output, "log-odds", p, method)
 
 
-def _update(model: PublishedUpdate, X: pd.DataFrame) -> tuple[pd.DataFrame, float, str]:
+def _update(
+    model: PublishedUpdate, X: pd.DataFrame, background: pd.DataFrame | None
+) -> tuple[pd.DataFrame, float, str]:
     published, Z = model.published_part(X), model.design_matrix(X)
     if model.estimator_ is None:
         coef = np.array([model.coef_[c] for c in Z.columns])
-        background = np.array([model.background_[c] for c in Z.columns])
-        added, base = (Z.to_numpy() - background) * coef, float(background @ coef)
+        mean = np.array([model.background_[c] for c in Z.columns])
+        added, base = (Z.to_numpy() - mean) * coef, float(mean @ coef)
+    elif background is not None:
+        added, base = _interventional(model, Z, model.design_matrix(background))
     else:
         added, base = _tree_contributions(model.estimator_, Z)
     # published terms are centred on their training means: they add nothing to the base
     columns = [*published.columns, *model.preprocessor_.source_]
     table = pd.DataFrame(np.column_stack([published, added]).T, columns=X.index)
-    method = "linear" if model.estimator_ is None else "linear+tree_path_dependent"
+    method = "linear" if model.estimator_ is None else f"linear+{_tree_method(background)}"
     return table.groupby(columns).sum().T, model.intercept_ + base, method
 
 
-def _blend(model: Blend, X: pd.DataFrame) -> tuple[pd.DataFrame, float, str]:
+def _blend(model: Blend, X: pd.DataFrame, background: pd.DataFrame | None) -> tuple[pd.DataFrame, float, str]:
     total, base, methods = pd.DataFrame(index=X.index), 0.0, []
     for name, part in model.parts_.items():
         if part.spec.explainer == "none" or part.spec.output_scale != "log-odds":
@@ -146,7 +163,7 @@ def _blend(model: Blend, X: pd.DataFrame) -> tuple[pd.DataFrame, float, str]:
                 f"The part {name} of a blend is not explained on log-odds. Leave it out of the blend, or estimate the "
                 "values: explain.fallback=sampled."
             )
-        found = explain_learner(part, X)
+        found = explain_learner(part, X, background)
         total = total.add(model.weights_[name] * found.values, fill_value=0.0)
         base += model.weights_[name] * float(found.base_value)
         methods.append(found.method)
@@ -222,30 +239,47 @@ def _xgboost(model: Learner, Z: pd.DataFrame) -> tuple[np.ndarray, float]:
 
 
 def _tree_contributions(estimator: Any, Z: pd.DataFrame) -> tuple[np.ndarray, float]:
-    import xgboost as xgb
-
-    booster = estimator.get_booster()
-    # XGBoost predicts up to the best iteration where it stopped early: later trees are no part of the prediction
-    best = getattr(estimator, "best_iteration", None)
-    rounds = (0, best + 1) if best is not None else (0, 0)
-    out = booster.predict(xgb.DMatrix(Z, nthread=1), pred_contribs=True, iteration_range=rounds)
-    return out[:, :-1].astype(float), float(out[0, -1]) if len(out) else 0.0
+    values, base, _ = tree_shap(estimator, Z)
+    return values.astype(float), base
 
 
 def _tree(model: Learner, Z: pd.DataFrame) -> tuple[np.ndarray, float]:
-    import shap
-
     try:
-        explainer = shap.TreeExplainer(model.estimator_, feature_perturbation="tree_path_dependent")
-    except Exception as error:  # shap has an exception of its own for each reason
-        raise _misfit(model, str(error)) from error
-    values = np.asarray(explainer.shap_values(Z.to_numpy(), check_additivity=False))
-    # forests: one slice a class, in probability; boosters: one number, the margin
-    scale = "probability" if values.ndim == 3 else "log-odds"
+        values, base, scale = tree_shap(model.estimator_, Z)
+    except ConfigError as error:
+        raise _misfit(model, str(error).rstrip(".")) from error
     if model.spec.output_scale != scale:
         raise ConfigError(f"SHAP values of a {type(model.estimator_).__name__} are on {scale}: set output_scale to it.")
-    values = values[..., 1] if values.ndim == 3 else values
-    return values.astype(float), float(np.ravel(explainer.expected_value)[-1])
+    return values.astype(float), base
+
+
+def _interventional(
+    model: Learner | PublishedUpdate, Z: pd.DataFrame, background: pd.DataFrame
+) -> tuple[np.ndarray, float]:
+    from immunocast.explain.trees.interventional import interventional_values
+
+    return interventional_values(trees_of(model), Z.to_numpy(dtype=float), background.to_numpy(dtype=float))
+
+
+def trees_of(model: Learner | PublishedUpdate) -> Ensemble:
+    """Trees of a model's fitted estimator.
+
+    Raises
+    ------
+    ConfigError
+        Where it has none that can be read, or another output scale than the model says.
+    """
+    found = ensemble_of(model.estimator_)
+    if found is None:
+        raise ConfigError(
+            f"The trees of a {type(model.estimator_).__name__} cannot be read. Set explain.trees=path_dependent, and "
+            "leave the model out of explain.interactions.models."
+        )
+    if found.scale != model.spec.output_scale:
+        raise ConfigError(
+            f"SHAP values of a {type(model.estimator_).__name__} are on {found.scale}: set output_scale to it."
+        )
+    return found
 
 
 def _misfit(model: Learner, why: str) -> ConfigError:

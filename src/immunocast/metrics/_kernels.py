@@ -9,13 +9,14 @@ order, without re-association or fused operations, so that a value depends on ne
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba import float64, int64, njit, uint16, uint64, void
+from numba import float64, int64, uint16, uint64, void
 from numba.extending import intrinsic
+
+from immunocast.metrics._machine_code import keep as _keep
 
 #: Columns of a tile.
 TILE = 64
@@ -26,22 +27,6 @@ _NEAR, _HALVINGS = 4.0, 4
 
 _COUNTS = uint16[:, ::1]
 _ROWS = float64[:, ::1]
-
-
-def _keep(signature: Any) -> Callable[[Callable[..., Any]], Any]:
-    """Compile for one signature and keep the machine code on disk, where a place for it is found.
-
-    numba keeps it in `__pycache__` beside this file; where that can't be written, in the user's cache folder, or in
-    NUMBA_CACHE_DIR if set. Where none can be written or what lies there is broken, it is compiled without.
-    """
-
-    def compiled(function: Callable[..., Any]) -> Any:
-        try:
-            return njit([signature], cache=True, nogil=True)(function)
-        except Exception:  # of many kinds: no place, a full disk, a broken file; compiling anew tells any real error
-            return njit([signature], nogil=True)(function)
-
-    return compiled
 
 
 def _make_high_product(typing, a, b):

@@ -9,6 +9,10 @@ from pathlib import Path
 from immunocast.report import figures_discrimination as discrimination
 from immunocast.report import figures_evaluation as evaluation
 from immunocast.report import figures_explain as explain
+from immunocast.report import figures_explain_dependence as explain_dependence
+from immunocast.report import figures_explain_groups as explain_groups
+from immunocast.report import figures_explain_patients as explain_patients
+from immunocast.report import figures_explain_trust as explain_trust
 from immunocast.report import figures_probability as probability
 from immunocast.report.view import RunView
 from immunocast.store.runfolder import RunFolder
@@ -69,6 +73,22 @@ CATALOGUE: dict[str, Drawing] = {
     "instability": Drawing("Instability of predictions", evaluation.no_stability, evaluation.instability),
     "shap_importance": Drawing("Importance of features", explain.no_importance, explain.importance),
     "shap_beeswarm": Drawing("SHAP values of all patients", explain.no_shap, explain.beeswarm),
+    "shap_ranks": Drawing("Stability of ranks", explain_trust.no_ranks, explain_trust.ranks),
+    "shap_agreement": Drawing("Agreement of importances", explain_trust.no_agreement, explain_trust.agreement),
+    "shap_dependence": Drawing(
+        "SHAP value by value of the feature", explain_dependence.no_dependence, explain_dependence.dependence
+    ),
+    "shap_by_tumor_type": Drawing(
+        "Importance by tumour type", explain_groups.no_tumor_types, explain_groups.by_tumor_type
+    ),
+    "shap_groups": Drawing("Importance of groups of features", explain_groups.no_groups, explain_groups.groups),
+    "shap_discordant": Drawing(
+        "Patients whose outcome and PD-L1 disagree", explain_patients.no_discordant, explain_patients.discordant
+    ),
+    "recalibration_map": Drawing(
+        "From explanation to recalibrated probability", explain_patients.no_map, explain_patients.recalibration_map
+    ),
+    "shap_truth": Drawing("Explanations beside the truth", explain_trust.no_truth, explain_trust.truth),
     **{
         f"shap_waterfall_{kind}": Drawing(f"One patient: {words}", explain.no_patient(kind), explain.waterfall(kind))
         for kind, words in explain.KINDS.items()

@@ -76,12 +76,12 @@ def importance(view: RunView, path: Path, title: str) -> tuple[str, str]:
         grid = figure.subplots(lines_of_panels, columns, squeeze=False)
         for axes, model, part in zip(grid.flat, models, parts, strict=False):
             y = np.arange(len(part))
-            axes.barh(y, part["mean_abs_shap"], height=0.62, color=[_block(g)[1] for g in part["group"]])
+            axes.barh(y, part["mean_abs_shap"], height=0.62, color=[block_of(g)[1] for g in part["group"]])
             known = part["ci_low"].notna().to_numpy()
             axes.hlines(y[known], part["ci_low"][known], part["ci_high"][known], color=INK, lw=1.3)
-            axes.set_yticks(y, [_feature_label(f) for f in part["feature"]])
+            axes.set_yticks(y, [feature_label(f) for f in part["feature"]])
             axes.set(ylim=(tallest - 0.4, -0.6), xlabel=f"Mean |SHAP|, {part['output_scale'].iloc[0]}")
-            axes.set_title(clip_label(view.label(model), 36), fontsize=9.5)
+            axes.set_title(f"{clip_label(view.label(model), 36)}, n = {int(part['n'].max()):,}", fontsize=9.5)
             axes.set_xlim(0, 1.06 * float(part[["mean_abs_shap", "ci_high"]].max().max()) or 1)
             quiet(axes, "x")
         for axes in grid.flat[len(models) :]:
@@ -107,18 +107,19 @@ def beeswarm(view: RunView, path: Path, title: str) -> tuple[str, str]:
     features = ranked_features(values)[:_MOST]
     cohort = view.table("cohort").set_index("patient_id").reindex(values["patient_id"])
     scale, model = scale_of(values), view.explained_model or ""
-    with canvas(view, path, f"{title}: {clip_label(view.label(model))}", height=1.5 + 0.46 * len(features)) as figure:
+    heading = f"{title}: {clip_label(view.label(model))}, n = {len(values):,}"
+    with canvas(view, path, heading, height=1.5 + 0.46 * len(features)) as figure:
         axes = figure.subplots()
         axes.axvline(0, color=MUTED, lw=1)
         for place, feature in enumerate(features):
             x = values[feature].to_numpy(dtype=float)
-            shade = _shade(cohort, feature)
+            shade = value_shade(cohort, feature)
             y = place + _swarm(x, float(np.nanmax(np.abs(values[features].to_numpy(dtype=float)))))
             grey = np.isnan(shade)
             axes.scatter(x[grey], y[grey], s=7, color="#aab3bd", lw=0)
             axes.scatter(x[~grey], y[~grey], s=7, c=shade[~grey], cmap=VALUE_MAP, vmin=0, vmax=1, lw=0)
-        axes.set_yticks(range(len(features)), [_feature_label(f) for f in features])
-        axes.set(ylim=(len(features) - 0.45, -0.55), xlabel=f"SHAP value, {scale} (right: towards the event)")
+        axes.set_yticks(range(len(features)), [feature_label(f) for f in features])
+        axes.set(ylim=(len(features) - 0.45, -0.55), xlabel=f"SHAP value, {scale} (right: towards {towards(scale)})")
         quiet(axes, "x")
         axes.spines["left"].set_visible(False)
         bar = figure.colorbar(ScalarMappable(Normalize(0, 1), VALUE_MAP), ax=axes, fraction=0.018, pad=0.015, aspect=32)
@@ -195,15 +196,22 @@ def ranked_features(values: pd.DataFrame) -> list[str]:
     return sorted(strength.index, key=lambda f: (-strength[f], f))
 
 
-def _block(group: str) -> tuple[str, str]:
+def block_of(group: str) -> tuple[str, str]:
+    """Name and colour of a block of features."""
     return BLOCKS.get(group, (group, GREY))
 
 
-def _feature_label(feature: str) -> str:
+def towards(scale: str) -> str:
+    """What a positive value speaks for: on log-hazard the event of the survival model, not that of the endpoint."""
+    return "an earlier death or progression" if scale == "log-hazard" else "the event"
+
+
+def feature_label(feature: str) -> str:
+    """What a feature is called on an axis."""
     return clip_label(label(feature), 34)
 
 
-def _shade(cohort: pd.DataFrame, feature: str) -> np.ndarray:
+def value_shade(cohort: pd.DataFrame, feature: str) -> np.ndarray:
     """Rank of each value in 0-1; NaN for categories and for what was not measured."""
     if feature not in cohort or VOCABULARY[feature].kind in ("category", "text"):
         return np.full(len(cohort), np.nan)
@@ -236,10 +244,10 @@ def _steps(row: pd.Series, values: pd.DataFrame, patient: pd.Series, most: int =
     """(label, SHAP value) of the strongest features of a patient, the rest added up in one step."""
     features = [f for f in ranked_features(values) if text.is_number(row[f])]
     features.sort(key=lambda f: (-abs(float(row[f])), f))
-    steps = [(f"{_feature_label(f)} = {_value(patient, f)}", float(row[f])) for f in features[:most]]
+    steps = [(f"{feature_label(f)} = {_value(patient, f)}", float(row[f])) for f in features[:most]]
     rest = features[most:]
     if len(rest) == 1:
-        steps.append((f"{_feature_label(rest[0])} = {_value(patient, rest[0])}", float(row[rest[0]])))
+        steps.append((f"{feature_label(rest[0])} = {_value(patient, rest[0])}", float(row[rest[0]])))
     elif rest:
         steps.append((f"{len(rest)} other features", float(sum(row[f] for f in rest))))
     return steps

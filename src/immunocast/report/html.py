@@ -7,14 +7,18 @@ import re
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from immunocast.report import sections, text
+from immunocast.explain.stability_words import stability_sentences
+from immunocast.explain.truth_sentences import truth_sentences
+from immunocast.report import sections, sections_explain, text
 from immunocast.report import sections_evaluation as evaluation
 from immunocast.report.figures import CATALOGUE, Figure, why_missing
 from immunocast.report.flow import participant_flow
+from immunocast.report.patients import KINDS, ExplainOne, in_depth
 from immunocast.report.table_one import table_one
 from immunocast.report.verdict import best_sentence, prognostic_sentence, verdict
 from immunocast.report.view import RunView
@@ -23,13 +27,14 @@ from immunocast.store.runfolder import RunFolder
 REPORT = "report.html"
 
 
-def write_report(run: RunFolder, figures: Sequence[Figure]) -> Path:
+def write_report(run: RunFolder, figures: Sequence[Figure], explain: ExplainOne | None = None) -> Path:
     """Write `report.html` into the run folder.
 
     Parameters
     ----------
     run : a run folder with a manifest. A table that is absent costs its section, which then says why.
     figures : what `make_figures` returned; pictures are put into the file.
+    explain : explains the example patients in words; None for their pictures only.
 
     Returns
     -------
@@ -42,11 +47,11 @@ def write_report(run: RunFolder, figures: Sequence[Figure]) -> Path:
     """
     view = RunView(run)
     path = run.path / REPORT
-    path.write_text(render(view, figures), encoding="utf-8")
+    path.write_text(render(view, figures, explain), encoding="utf-8")
     return path
 
 
-def render(view: RunView, figures: Sequence[Figure]) -> str:
+def render(view: RunView, figures: Sequence[Figure], explain: ExplainOne | None = None) -> str:
     """The report as HTML."""
     environment = Environment(
         loader=PackageLoader("immunocast.report", "templates"),
@@ -55,7 +60,7 @@ def render(view: RunView, figures: Sequence[Figure]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["num"] = _unbroken
+    environment.filters["num"] = unbroken
     css = resources.files("immunocast.report").joinpath("templates/report.css").read_text(encoding="utf-8")
     total, flow = participant_flow(view)
     config = view.run.path / "config.yaml"
@@ -95,6 +100,9 @@ def render(view: RunView, figures: Sequence[Figure]) -> str:
         comparison=sections.comparison_sheet(view, ("auroc",)),
         other_comparisons=sections.other_comparisons(view),
         importance=sections.importance_sheet(view),
+        kinds=KINDS,
+        patients=in_depth(view, explain),
+        explained=_explained(view),
         models=sections.model_sheet(view),
         findings=sections.finding_sheet(view, ("error", "warning")),
         remarks=sections.finding_sheet(view, ("info",)),
@@ -109,6 +117,26 @@ def render(view: RunView, figures: Sequence[Figure]) -> str:
         missing=why_missing(view),
         share=text.percent,
     )
+
+
+def _explained(view: RunView) -> dict[str, Any]:
+    """What the section on explanations prints beside the pictures."""
+    return {
+        "methods": sections_explain.method_sheet(view),
+        "groups": sections_explain.group_sheet(view),
+        "stability": sections_explain.stability_sheet(view),
+        "ways": sections_explain.ways_sheet(view),
+        "agreement": sections_explain.agreement_sheet(view),
+        "interactions": sections_explain.interaction_sheet(view),
+        "discordant": sections_explain.discordant_sheets(view),
+        "maps": sections_explain.map_lines(view),
+        "stability_words": stability_sentences(
+            *(view.table(name) for name in ("importance_stability", "importance_methods", "agreement")),
+            label=view.label,
+        ),
+        "truth_words": [view.relabel(line) for line in truth_sentences(view.table("truth_recovery"))],
+        "truth": sections_explain.truth_sheet(view),
+    }
 
 
 def _told(view: RunView) -> list[str]:
@@ -154,7 +182,7 @@ def _tile(name: str, row: dict | None, decimals: int, column: str, under: str) -
     return {"name": name, "value": text.number(row[column], decimals, sign), "span": span, "under": under}
 
 
-def _unbroken(words: str) -> str:
+def unbroken(words: str) -> str:
     """Typographic minus signs, and per cent signs that stay on the line of their number."""
     return re.sub(r"(?<=\d) %", "\N{NO-BREAK SPACE}%", text.typographic(words))
 

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import pandas as pd
 
+from immunocast.explain.patient_parts import PatientExplanation
+from immunocast.report.patient_words import PatientWords, patient_words
 from immunocast.report.view import RunView
+
+#: (patient id, model, repeat) -> explanation of a held-out patient.
+ExplainOne = Callable[[str, str, int], PatientExplanation]
 
 #: kind -> what the patient is, in words of the endpoint. The names are those of files and stay for all endpoints.
 KINDS = {
@@ -89,3 +95,19 @@ def explained_values(view: RunView) -> pd.DataFrame:
 def scale_of(values: pd.DataFrame) -> str:
     """Scale on which a model's SHAP values add up, in words."""
     return str(values["output_scale"].iloc[0]) if len(values) else "log-odds"
+
+
+def in_depth(view: RunView, explain: ExplainOne | None) -> dict[str, PatientWords]:
+    """The chosen patients in words, by kind; none where nobody can explain them."""
+    if explain is None:
+        return {}
+    chosen = {kind: choose(view, kind).row for kind in KINDS}
+    settings = view.manifest.get("endpoint_settings")
+    return {
+        kind: patient_words(
+            explain(str(row["patient_id"]), str(view.explained_model), int(row["repeat"])),
+            settings,
+        )
+        for kind, row in chosen.items()
+        if row is not None
+    }

@@ -9,6 +9,17 @@ import pandas as pd
 
 from immunocast.cohort.vocabulary import VOCABULARY, label
 from immunocast.report import text
+from immunocast.report.explained import (
+    STRATA,
+    TRUTH_METRICS,
+    agreement_name,
+    agreement_rows,
+    discordant_rows,
+    discordant_words,
+    stability_rows,
+    stability_sources,
+    truth_name,
+)
 from immunocast.report.figures_explain import BLOCKS
 from immunocast.report.sections import Cell, Notes, Sheet
 from immunocast.report.view import RunView
@@ -17,11 +28,7 @@ METHODS = {
     "linear": "exact, closed form (features taken as independent)",
     "tree_path_dependent": "exact TreeSHAP, path-dependent",
     "tree_interventional": "exact TreeSHAP against a background of training patients",
-    "sampled": "ESTIMATED by sampling permutations: no exact method fits this model",
-}
-STRATA = {
-    "pdl1_low_responders": ("{event} with PD-L1 TPS below 1 %", "{other} with PD-L1 TPS below 1 %"),
-    "pdl1_high_non_responders": ("{other} with PD-L1 TPS of 50 % or more", "{event} with PD-L1 TPS of 50 % or more"),
+    "sampled": "estimated by sampling permutations (no exact method fits this model)",
 }
 _WAYS = {"permutation": "values exchanged", "drop_column": "fitted without it"}
 
@@ -36,7 +43,7 @@ def method_sheet(view: RunView) -> Sheet:
         rows.append(
             [
                 Cell(view.label(model)),
-                Cell("; ".join(method_words(m) for m in methods), words=True),
+                Cell("; ".join(method_words(m) for m in methods)),
                 Cell(", ".join(sorted(set(part["output_scale"])))),
                 Cell(f"{part['patient_id'].nunique():,}"),
             ]
@@ -62,7 +69,7 @@ def group_sheet(view: RunView) -> Sheet:
         rows.append(
             [
                 Cell(BLOCKS.get(row["feature"], (row["feature"],))[0] if block else "Cluster"),
-                Cell(members, words=True),
+                Cell(members),
                 Cell(text.number(row["mean_abs_shap"]), text.interval(row["ci_low"], row["ci_high"])),
                 Cell(str(int(row["rank"])), _span(row["rank_low"], row["rank_high"])),
                 Cell(f"{int(row['n_measured']):,} of {int(row['n']):,}", text.percent(row["n_measured"], row["n"])),
@@ -74,25 +81,26 @@ def group_sheet(view: RunView) -> Sheet:
 
 def stability_sheet(view: RunView) -> Sheet:
     """Importance of the explained model's features over refits, folds and cohorts."""
-    frame = view.table("importance_stability")
-    frame = frame[frame["model"] == view.explained_model]
-    sources = [s for s in ("refits", "cohorts", "folds", "repeats") if (frame["source"] == s).any()]
-    if "cohorts" in sources and "folds" in sources:  # under LOCO they are the same
-        sources.remove("folds")
+    frame = stability_rows(view)
+    sources = stability_sources(frame)
     rows, notes = [], Notes(view)
     by = {(r["feature"], r["source"]): r for r in _dicts(frame)}
     for feature in dict.fromkeys(frame.sort_values(["rank", "feature"])["feature"]):
         found = {s: by.get((feature, s)) for s in sources}
-        first = next(r for r in found.values() if r is not None)
+        first = next((r for r in found.values() if r is not None), None)
+        if first is None:
+            continue
         verdict = next((r["verdict"] for r in found.values() if r and r["verdict"] != "none"), "")
         cells = [Cell(label(feature)), Cell(text.number(first["mean_abs_shap"])), Cell(str(int(first["rank"])))]
-        for row in found.values():
+        for source, row in found.items():
             cells.append(_draws(row))
-            notes.add(row["note"] if row else "", "")
-        rows.append([*cells, Cell(verdict or "–", words=True)])
+            for clause in str(row["note"] if row else "").split("; "):
+                # the table has a column of that
+                notes.add("" if clause.startswith("another direction") else clause, source)
+        rows.append([*cells, Cell(verdict or "too few draws to judge")])
     counts = {s: int(frame.loc[frame["source"] == s, "n_draws"].max()) for s in sources}
     heads = ["Feature", "Mean |SHAP|", "Rank", *(f"Ranks over {counts[s]} {s}" for s in sources), "Verdict"]
-    return Sheet(heads, rows, notes.lines())
+    return Sheet(heads, rows, notes.lines(), title=view.label(str(frame["model"].iloc[0])) if len(frame) else "")
 
 
 def ways_sheet(view: RunView) -> Sheet:
@@ -118,7 +126,7 @@ def ways_sheet(view: RunView) -> Sheet:
             cells.append(Cell(str(int(row["rank"])), _span(row["rank_low"], row["rank_high"])))
             if row["disagrees"]:
                 notes.add(row["note"], label(feature))
-        rows.append([*cells, Cell("disagrees: " + ", ".join(against) if against else "agrees", words=True)])
+        rows.append([*cells, Cell("disagrees: " + ", ".join(against) if against else "agrees")])
     heads = ["Feature", "SHAP rank"]
     for way in ways:
         heads += [f"Log loss lost, {_WAYS[way]}", "Rank"]
@@ -127,18 +135,14 @@ def ways_sheet(view: RunView) -> Sheet:
 
 def agreement_sheet(view: RunView) -> Sheet:
     """Importances compared between models, cohorts and methods."""
-    frame = view.table("agreement")
-    keep = (frame["between"] == "models") | (frame["model"] == view.explained_model)
     rows, notes = [], Notes(view)
-    for row in _dicts(frame[keep]):
-        a, b = (view.label(str(row[x])) if row["between"] == "models" else text.humanise(str(row[x])) for x in "ab")
-        if row["between"] == "cohorts":
-            a, b = str(row["a"]), str(row["b"])
+    for row in _dicts(agreement_rows(view)):
+        a, b = (agreement_name(view, str(row["between"]), str(row[x])) for x in "ab")
         rows.append(
             [
                 Cell(text.sentence(str(row["between"]))),
                 Cell(f"{a} and {b}"),
-                Cell(text.number(row["rank_correlation"], 2), text.interval(row["ci_low"], row["ci_high"], 2)),
+                Cell(text.number(row["rank_correlation"], 2) or "–", text.interval(row["ci_low"], row["ci_high"], 2)),
                 Cell("–" if not text.is_number(row["top_shared"]) else f"{int(row['top_shared'])} of 5"),
                 Cell(text.percent(row["same_direction"], 1, 0) if text.is_number(row["same_direction"]) else "–"),
             ]
@@ -159,25 +163,23 @@ def interaction_sheet(view: RunView, most: int = 8) -> Sheet:
             Cell(text.number(row["mean_abs_interaction"], 4), text.interval(row["ci_low"], row["ci_high"], 4)),
             Cell(text.percent(row["share"], 1)),
         ]
-        for row in _dicts(frame)
+        for model in view.order
+        for row in _dicts(frame[frame["model"] == model])
     ]
-    return Sheet(["Model", "Pair", "Mean |interaction|", "Share of everything"], rows, [])
+    return Sheet(["Model", "Pair", "Mean |interaction|", "Share of all effects"], rows, [])
 
 
 def discordant_sheets(view: RunView, most: int = 8) -> list[Sheet]:
     """What carries patients whose response and PD-L1 disagree, under the explained model: a sheet a stratum."""
-    frame = view.table("discordant")
-    frame = frame[frame["model"] == view.explained_model]
     sheets = []
-    for stratum, words in STRATA.items():
-        part = frame[frame["stratum"] == stratum].sort_values(["rank", "feature"])
+    for stratum in STRATA:
+        part = discordant_rows(view, stratum)
         if part.empty:
             continue
-        whom, against = (w.format(event=view.words.events, other=view.words.others) for w in words)
         first, notes = part.iloc[0], Notes(view)
-        for note in dict.fromkeys(part["note"]):
+        whom = discordant_words(view, stratum, int(first["n"]), int(first["n_reference"]))
+        for note in dict.fromkeys(part.loc[part["difference"].isna(), "note"]):
             notes.add(note, "")
-        known = part[part["difference"].notna()].head(most)
         rows = [
             [
                 Cell(label(row["feature"])),
@@ -185,16 +187,15 @@ def discordant_sheets(view: RunView, most: int = 8) -> list[Sheet]:
                 Cell(_value(row["feature"], row["median_value"])),
                 Cell(_value(row["feature"], row["median_value_reference"])),
             ]
-            for row in _dicts(known)
+            for row in _dicts(part[part["difference"].notna()].head(most))
         ]
         heads = [
             "Feature",
             f"Difference in mean SHAP, {first['output_scale']}",
             "Median value",
-            "Median, compared with",
+            "Median of those compared with",
         ]
-        title = f"{text.sentence(whom)} (n = {first['n']:,}), against {against} (n = {first['n_reference']:,})"
-        sheets.append(Sheet(heads, rows, notes.lines(), title=title))
+        sheets.append(Sheet(heads, rows, notes.lines(), title=whom))
     return sheets
 
 
@@ -202,24 +203,26 @@ def truth_sheet(view: RunView) -> Sheet:
     """How well explanations recover the known mechanism of a synthetic cohort."""
     frame = view.table("truth_recovery")
     frame = frame[frame["feature"] == "all"]
-    metrics = list(dict.fromkeys(frame["metric"]))
+    found = list(dict.fromkeys(frame["metric"]))
+    metrics = [m for m in TRUTH_METRICS if m in found] + [m for m in found if m not in TRUTH_METRICS]
     by = {(r["model"], r["metric"]): r for r in _dicts(frame)}
+    models = [m for m in view.order if m in set(frame["model"])]
     rows, notes = [], Notes(view)
     for metric in metrics:
-        cells = [Cell(text.sentence(text.humanise(metric)))]
-        ideal = [by[m, metric]["truth"] for m in view.order if (m, metric) in by]
-        for model in (m for m in view.order if m in set(frame["model"])):
+        name = truth_name(metric)
+        cells, ideal = [Cell(name)], []
+        for model in models:
             row = by.get((model, metric))
             if row is None or not text.is_number(row["estimate"]):
                 cells.append(Cell("–"))
             else:
                 cells.append(Cell(text.number(row["estimate"], 2), text.interval(row["ci_low"], row["ci_high"], 2)))
-            notes.add(row["note"] if row else "", view.label(model))
-        known = [v for v in ideal if text.is_number(v)]
-        cells.append(Cell(text.number(known[0], 2) if known else "–"))
+            if row is not None:
+                ideal += [float(row["truth"])] if text.is_number(row["truth"]) else []
+                notes.add(row["note"], name)
+        cells.append(Cell(_range(ideal)))
         rows.append(cells)
-    heads = ["", *(view.label(m) for m in view.order if m in set(frame["model"])), "Truth"]
-    return Sheet(heads, rows, notes.lines())
+    return Sheet(["What is compared", *map(view.label, models), "If it were the truth"], rows, notes.lines())
 
 
 def map_lines(view: RunView) -> list[str]:
@@ -245,11 +248,21 @@ def _span(low: Any, high: Any) -> str:
     return f"{int(low)} to {int(high)}" if text.is_number(low) and text.is_number(high) else ""
 
 
+def _range(values: list[float]) -> str:
+    """One number, or from the smallest to the largest where models differ."""
+    if not values:
+        return "–"
+    low, high = text.number(min(values), 2), text.number(max(values), 2)
+    return low if low == high else f"{low} to {high}"
+
+
 def _value(feature: str, value: Any) -> str:
+    """A median in the unit that the feature's label names."""
     if not text.is_number(value):
         return "–"
-    unit = VOCABULARY[feature].unit if feature in VOCABULARY else ""
-    return f"{float(value):.3g}{' ' + unit if unit else ''}"
+    if feature in VOCABULARY and VOCABULARY[feature].kind == "binary":
+        return {0.0: "no", 1.0: "yes"}.get(float(value), "as many yes as no")
+    return f"{float(value):.0f}" if abs(float(value)) >= 100 else f"{float(value):.3g}"
 
 
 def _dicts(frame: pd.DataFrame) -> list[dict[str, Any]]:

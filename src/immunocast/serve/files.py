@@ -11,7 +11,7 @@ import pandas as pd
 
 from immunocast.cohort.checks import given_as_fraction
 from immunocast.cohort.expression import forms_of
-from immunocast.cohort.tabular import RefusedRow, read_patients
+from immunocast.cohort.tabular import NewPatients, RefusedRow, read_patients
 from immunocast.errors import ConfigError, DataError, NotFoundError, Problem
 from immunocast.models.bundle import load_bundle
 from immunocast.models.composed import COMPOSED, parts_of
@@ -75,8 +75,7 @@ def score_file(
     ConfigError
         Where the file has none of the columns that the model can use.
     """
-    if not file.is_file():
-        raise NotFoundError(f"{file} is a folder." if file.is_dir() else f"There is no file {file}.")
+    _require_file(file)
     about = run.manifest()
     names = list(about.get("models", {}))
     name = model or about["headline_model"]
@@ -84,26 +83,9 @@ def score_file(
         raise NotFoundError(f"Run {run.path.name} has no model {name!r}. It has: {', '.join(names)}.")
     fitted = load_bundle(run.bundle_path(name, "final"))
     recalibrator = _recalibrator(run, name, recalibration)
-    patients, refused, rows, unread = read_patients(
-        file, mapping, sheet=sheet, expression=expression, cohort_id=cohort_id
+    patients, refused, rows, unread = read_new_patients(
+        file, mapping, run, fitted, name, sheet=sheet, expression=expression, cohort_id=cohort_id
     )
-    _check_forms(patients, run, fitted.spec.inputs)
-    if fractions := given_as_fraction(patients):
-        raise DataError(
-            Problem(
-                f"all values of {fractions[0]} lie between 0 and 1, though its unit is percent",
-                f"If they are fractions, map the column with a unit: `{fractions[0]}: {{source: ..., unit: fraction}}`",
-                file.name,
-                column=fractions[0],
-            )
-        )
-    if not len(patients) and not refused:
-        raise ConfigError(f"{file.name} holds no patient.")
-    if not any(c in patients for c in fitted.spec.inputs):
-        raise ConfigError(
-            f"{file.name} has none of the columns that {name} reads ({', '.join(fitted.spec.inputs)}). "
-            "Name them as the vocabulary does, or give a --mapping."
-        )
     scores = score_patients(patients, fitted, name, about["endpoint"], recalibrator)
     scores.insert(0, "source_row", rows)
     by_row: dict[int, list[RefusedRow]] = {}
@@ -126,8 +108,59 @@ def score_file(
     )
     parts = [part for part in (scores, lost) if len(part)]
     both = pd.concat(parts, ignore_index=True).sort_values("source_row", ignore_index=True)
-    unread = [*unread, *_strangers(patients, fitted)]
+    unread = [*unread, *strangers(patients, fitted)]
     return FileScores(both, refused, unread, name, bool(about["provenance"]["synthetic"]))
+
+
+def read_new_patients(
+    file: Path,
+    mapping: dict,
+    run: RunFolder,
+    fitted: Any,
+    name: str,
+    *,
+    sheet: str | None = None,
+    expression: Path | None = None,
+    cohort_id: str | None = None,
+) -> NewPatients:
+    """Read the patients of a file for a model, and refuse what would be another scale than it learned.
+
+    Parameters
+    ----------
+    file, mapping, run, sheet, expression, cohort_id : as for `score_file`.
+    fitted, name : the model that is to score them.
+
+    Raises
+    ------
+    NotFoundError, DataError, ConfigError
+        As `score_file`.
+    """
+    _require_file(file)
+    found = read_patients(file, mapping, sheet=sheet, expression=expression, cohort_id=cohort_id)
+    patients, refused = found.table, found.refused
+    _check_forms(patients, run, fitted.spec.inputs)
+    if fractions := given_as_fraction(patients):
+        raise DataError(
+            Problem(
+                f"all values of {fractions[0]} lie between 0 and 1, though its unit is percent",
+                f"If they are fractions, map the column with a unit: `{fractions[0]}: {{source: ..., unit: fraction}}`",
+                file.name,
+                column=fractions[0],
+            )
+        )
+    if not len(patients) and not refused:
+        raise ConfigError(f"{file.name} holds no patient.")
+    if not any(c in patients for c in fitted.spec.inputs):
+        raise ConfigError(
+            f"{file.name} has none of the columns that {name} reads ({', '.join(fitted.spec.inputs)}). "
+            "Name them as the vocabulary does, or give a --mapping."
+        )
+    return found
+
+
+def _require_file(file: Path) -> None:
+    if not file.is_file():
+        raise NotFoundError(f"{file} is a folder." if file.is_dir() else f"There is no file {file}.")
 
 
 def _recalibrator(run: RunFolder, model: str, name: str) -> Recalibrator | None:
@@ -158,7 +191,7 @@ def _check_forms(patients: pd.DataFrame, run: RunFolder, inputs: Sequence[str]) 
             )
 
 
-def _strangers(patients: pd.DataFrame, fitted: Any) -> list[str]:
+def strangers(patients: pd.DataFrame, fitted: Any) -> list[str]:
     """What to say where a model, or a part of it, standardises by cohort and has not seen the cohort."""
     if not fitted.spec.by_cohort:
         return []

@@ -31,7 +31,8 @@ def make_table(
     """A table from its columns: name -> (type, may it be null, meaning)."""
     schema = pa.DataFrameSchema(
         {
-            c: pa.Column(dtype, nullable=nullable, description=meaning)
+            # numpy's integers have no null
+            c: pa.Column("Int64" if nullable and dtype == INT else dtype, nullable=nullable, description=meaning)
             for c, (dtype, nullable, meaning) in columns.items()
         }
         | (extra or {}),

@@ -47,10 +47,30 @@ class Stratum:
     high: float
     promises: bool
 
+    def holds(self, cohort: pd.DataFrame) -> np.ndarray:
+        """(n,) which rows of a cohort table lie inside; a missing value, or no such column, lies outside."""
+        values = self.values(cohort)
+        return (values >= self.low) & (values < self.high)
 
+    def values(self, cohort: pd.DataFrame) -> np.ndarray:
+        """(n,) the biomarker in rows of a cohort table, NaN where it is missing."""
+        if self.column not in cohort:
+            return np.full(len(cohort), np.nan)
+        return cohort[self.column].to_numpy(dtype=float, na_value=np.nan)
+
+    def discordant(self, endpoint: str) -> int | None:
+        """The outcome (1 or 0) that the marker speaks against; None where its direction is not known."""
+        found = ENDPOINTS.get(endpoint)
+        if found is None or found.markers == "unknown":
+            return None
+        return int(self.promises == (found.markers == "reversed"))
+
+
+PDL1_LOW = Stratum("pdl1_tps < 1 %", "pdl1_tps", -np.inf, 1, False)
+PDL1_HIGH = Stratum("pdl1_tps >= 50 %", "pdl1_tps", 50, np.inf, True)
 STRATA = (
-    Stratum("pdl1_tps < 1 %", "pdl1_tps", -np.inf, 1, False),
-    Stratum("pdl1_tps >= 50 %", "pdl1_tps", 50, np.inf, True),
+    PDL1_LOW,
+    PDL1_HIGH,
     Stratum("tmb_mut_mb < 10", "tmb_mut_mb", -np.inf, 10, False),
 )
 
@@ -73,19 +93,15 @@ class Members:
 def strata(panel: Panel, cohort: pd.DataFrame) -> tuple[Members, ...]:
     """The strata of `STRATA`; `cohort` has a row for each patient of the panel."""
     aligned = cohort.set_index(cohort["patient_id"].astype(str)).reindex(panel.patient)
-    endpoint = ENDPOINTS.get(panel.endpoint)
-    markers = endpoint.markers if endpoint else "unknown"
-    found = []
-    for stratum in STRATA:
-        values = np.full(len(panel.patient), np.nan)
-        if stratum.column in aligned:
-            values = aligned[stratum.column].to_numpy(dtype=float, na_value=np.nan)
-        inside = (values >= stratum.low) & (values < stratum.high)
-        discordant = None
-        if markers != "unknown":
-            discordant = int(stratum.promises == (markers == "reversed"))
-        found.append(Members(stratum, inside, _unmeasured(panel, aligned, stratum, values), discordant))
-    return tuple(found)
+    return tuple(
+        Members(
+            stratum,
+            stratum.holds(aligned),
+            _unmeasured(panel, aligned, stratum, stratum.values(aligned)),
+            stratum.discordant(panel.endpoint),
+        )
+        for stratum in STRATA
+    )
 
 
 def _unmeasured(panel: Panel, aligned: pd.DataFrame, stratum: Stratum, values: np.ndarray) -> str:

@@ -54,5 +54,30 @@ class Ensemble:
 
 
 def ensemble_of(estimator: Any) -> Ensemble | None:
-    """Read a fitted XGBClassifier, random forest, or histogram booster; None for another kind of estimator."""
-    raise NotImplementedError
+    """Read a fitted classifier of two classes.
+
+    Parameters
+    ----------
+    estimator : XGBClassifier or Booster; RandomForestClassifier, ExtraTreesClassifier, DecisionTreeClassifier,
+        GradientBoostingClassifier or HistGradientBoostingClassifier of scikit-learn.
+
+    Returns
+    -------
+    The ensemble; None for another kind of estimator.
+
+    Raises
+    ------
+    ConfigError
+        Where the estimator has categorical splits, several outputs, or an output that is neither log-odds nor
+        probability.
+    """
+    library = type(estimator).__module__.split(".")[0]
+    if any(one.__module__.split(".")[0] == "xgboost" for one in type(estimator).__mro__):
+        from immunocast.explain.trees.read_xgboost import read_xgboost
+
+        return read_xgboost(estimator)
+    if library == "sklearn" or any(one.__module__.startswith("sklearn.") for one in type(estimator).__mro__):
+        from immunocast.explain.trees.read_sklearn import read_sklearn
+
+        return read_sklearn(estimator)
+    return None
