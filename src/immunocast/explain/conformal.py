@@ -85,10 +85,12 @@ def sets_of_new(run: ExplainInputs, model: str, p: float, person_id: str, covera
     A row a coverage, as in the table conformal; none for a rule with two values.
     """
     check_coverages(coverages)
+    if not len(coverages):
+        return pd.DataFrame(columns=["coverage"])
     found = run.predictions
     found = found[(found["recalibration"] == "none") & ~found["abstained"] & ~found["in_training"]]
     found = found[(found["model"] == model) & (found["person_id"] != person_id)].sort_values("patient_id")
-    if model not in _graded(found) or not len(coverages):
+    if model not in _graded(found):
         return pd.DataFrame(columns=["coverage"])
     rows = []
     for _, part in found.groupby("repeat", sort=True):

@@ -34,7 +34,7 @@ def waterfall(view: RunView, found: PatientExplanation, path: Path, title: str) 
         axes.axvline(base, color=_LINE, lw=1, ls=(0, (3, 2)))
         axes.axvline(output, color=MUTED, lw=1)
         ends = _bars(axes, steps, base, found.scale)
-        pad = 0.2 * (max(ends) - min(ends) or 1.0)
+        pad = 0.26 * (max(ends) - min(ends) or 1.0)
         axes.set(xlim=(min(ends) - pad, max(ends) + pad), ylim=(len(steps) - 0.4, -0.9))
         axes.set_yticks(range(len(steps)), [clip_label(s[0], 46) for s in steps])
         axes.set_xlabel(f"Model output, {found.scale}")
@@ -74,7 +74,7 @@ def curves(view: RunView, found: PatientExplanation, path: Path, title: str) -> 
         for line in grid:
             line[0].set_ylabel("Probability")
     caption = (
-        "The model's probability for this patient if one value were another, all others held. Red dot: the patient as "
+        "The model's probability for this patient if one value were another, all others held. In red: the patient as "
         "measured; a dashed line where the value was not measured. Numbers run from the 1st to the 99th percentile of "
         "the training patients; levels are those that at least ten of them had. What the model says, not what a "
         "treatment would do."
