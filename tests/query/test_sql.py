@@ -40,7 +40,7 @@ def test_the_overview_is_what_runs_gives(sql, made):
     found = sql("select * from runs order by run_id")
     pd.testing.assert_frame_equal(found, q.runs(made), check_dtype=False)
     assert found["auroc"].tolist() == [0.6, 0.7, 0.8]
-    assert found["n"].tolist() == [60, 60, 60]
+    assert found["n_patients"].tolist() == [60, 60, 60]
     assert str(found["created"].iloc[0]) == "2026-01-01 00:00:00"
 
 
@@ -166,10 +166,8 @@ def test_a_run_id_with_quotes_is_a_value(tmp_path):
 
 
 def test_answers_have_unique_columns_and_plain_numbers(sql):
-    joined = (
-        "select a.run_id, b.run_id, sum(a.n) as s, sum(1.5) as d from runs a join runs b using (run_id) group by 1, 2"
-    )
-    found = sql(joined)
+    joined = "runs a join runs b using (run_id)"
+    found = sql(f"select a.run_id, b.run_id, sum(a.events) as s, sum(1.5) as d from {joined} group by all")
     assert found.columns.tolist() == ["run_id", "run_id_2", "s", "d"]
     assert str(found["s"].dtype) == "int64"
     assert str(found["d"].dtype) == "float64"
@@ -202,7 +200,7 @@ def test_answers_have_unique_columns_and_plain_numbers(sql):
         "select model, rank() over (partition by run_id order by estimate) from metrics",
         "select * from metrics a join importance b using (run_id, model) limit 1",
         "pivot metrics on model in ('ridge', 'forest') using avg(estimate) group by run_id",
-        "unpivot (select n, n_events from runs) on n, n_events",
+        "unpivot (select n_patients, events from runs) on n_patients, events",
         "select i from range(3) t(i)",
         "select unnest([1, 2])",
         "select list_transform([1, 2], lambda x: x + 1)",

@@ -27,14 +27,14 @@ def runs(
         return
     interval = [
         "" if a != a else f"{a:.3f} ({low:.3f}, {high:.3f})"
-        for a, low, high in zip(found["auroc"], found["ci_low"], found["ci_high"], strict=True)
+        for a, low, high in zip(found["auroc"], found["auroc_low"], found["auroc_high"], strict=True)
     ]
-    shown = found[["run_id", "created", "cohort", "synthetic", "endpoint", "scheme", "n", "n_events"]].assign(
+    shown = found[["run_id", "created", "cohort", "synthetic", "endpoint", "scheme", "n_patients", "events"]].assign(
         created=found["created"].dt.strftime("%Y-%m-%d %H:%M"),
         model=found["headline_model"],
         **{"AUROC (95 % CI)": interval},
     )
-    print_table(shown.rename(columns={"run_id": "run", "created": "UTC", "n_events": "events"}), output)
+    print_table(shown.rename(columns={"run_id": "run", "created": "UTC", "n_patients": "n"}), output)
 
 
 @app.command()

@@ -16,7 +16,7 @@ from immunocast.store.runfolder import RunFolder
 if TYPE_CHECKING:
     import pyarrow as pa
 
-#: columns of the view, with what they mean
+#: columns of the view, with what they mean; estimates have names of their own, so that views can be joined
 COLUMNS = {
     RUN_ID: "id of the run",
     "created": "when it began, UTC",
@@ -25,13 +25,13 @@ COLUMNS = {
     "synthetic": "whether the patients are synthetic",
     "endpoint": "endpoint",
     "scheme": "validation scheme",
-    "n": "patients analysed",
-    "n_events": "patients with the endpoint's event among them",
+    "n_patients": "patients analysed",
+    "events": "patients with the endpoint's event among them",
     "headline_model": "model that speaks for the run, chosen beforehand",
-    "recalibration": "recalibration of the estimate",
+    "auroc_recalibration": "recalibration of the AUROC's model",
     "auroc": "its AUROC over all cohorts; null where too small",
-    "ci_low": "lower end of the 95 % interval",
-    "ci_high": "upper end",
+    "auroc_low": "lower end of the 95 % interval",
+    "auroc_high": "upper end",
     "reference_model": "what models are compared with",
     "version": "version of immunocast",
     "cohort_digest": "SHA-256 of the cohort's table, 12 digits: equal for equal patients and values",
@@ -72,8 +72,8 @@ def overview(runs: Sequence[RunFolder]) -> pa.Table:
     keys = {"headline_model": "model", "scheme": "scheme"}
     joined = rows.merge(found.rename(columns={v: k for k, v in keys.items()}), "left", [RUN_ID, *keys])
     joined = joined.reindex(columns=list(COLUMNS))
-    kinds = {"synthetic": pa.bool_(), "n": pa.int64(), "n_events": pa.int64(), "created": pa.timestamp("s")}
-    kinds |= dict.fromkeys(("auroc", "ci_low", "ci_high"), pa.float64())
+    kinds = {"synthetic": pa.bool_(), "n_patients": pa.int64(), "events": pa.int64(), "created": pa.timestamp("s")}
+    kinds |= dict.fromkeys(("auroc", "auroc_low", "auroc_high"), pa.float64())
     return pa.table(
         {c: pa.array(joined[c].astype(object), kinds.get(c, pa.string()), from_pandas=True) for c in COLUMNS}
     )
@@ -91,8 +91,8 @@ def _about(run: RunFolder) -> dict[str, Any]:
         "synthetic": provenance.get("synthetic"),
         "endpoint": about.get("endpoint"),
         "scheme": about.get("scheme"),
-        "n": flow.get("analysed"),
-        "n_events": flow.get("events"),
+        "n_patients": flow.get("analysed"),
+        "events": flow.get("events"),
         "headline_model": about.get("headline_model"),
         "reference_model": about.get("reference_model"),
         "version": about.get("immunocast_version"),
@@ -111,4 +111,6 @@ def _headline(runs: Sequence[RunFolder]) -> pd.DataFrame:
     found["second"] = found["recalibration"] != "none"
     found = found.sort_values([RUN_ID, "model", "scheme", "cohort_id", "second", "recalibration"], kind="stable")
     found = found.drop_duplicates([RUN_ID, "model", "scheme"])
-    return found.drop(columns=["cohort_id", "second"]).rename(columns={"estimate": "auroc"})
+    names = {"estimate": "auroc", "recalibration": "auroc_recalibration"}
+    names |= {"ci_low": "auroc_low", "ci_high": "auroc_high"}
+    return found.drop(columns=["cohort_id", "second"]).rename(columns=names)
