@@ -11,6 +11,7 @@ from immunocast.explain.inputs import ExplainInputs
 from immunocast.models.bundle import load_bundle
 from immunocast.models.recalibrators_file import load_recalibrators
 from immunocast.store.runfolder import RunFolder
+from immunocast.validation.controls_run import tuned_parameters
 
 #: Tables of a run that the explanation of one patient is made of, beside `ExplainInputs`.
 PATIENT_TABLES = ("shap", "stability", "conformal")
@@ -43,6 +44,9 @@ def explain_inputs(run: RunFolder, cfg: DictConfig | None = None) -> ExplainInpu
         predictions=run.table("predictions"),
         load_model=lambda model, fold: load_bundle(run.bundle_path(model, fold)),
         load_recalibrators=lambda model, fold: load_recalibrators(run.bundle_path(model, fold)),
+        tuned=tuned_parameters(run.table("tuning")),
+        truth=run.table("truth"),
+        truth_features=run.table("truth_features"),
     )
 
 

@@ -15,7 +15,7 @@ from immunocast.features.preprocess import Preprocessor, check_features, model_f
 from immunocast.models.blend import Blend
 from immunocast.models.bundle import load_bundle, read_spec, save_bundle
 from immunocast.models.learner import Learner
-from immunocast.serve.files import _strangers
+from immunocast.serve.files import strangers
 from immunocast.serve.score import score_patients
 from immunocast.tracking.describe import example_inputs
 from immunocast.validation.cross_predict import FINAL, cross_predict
@@ -155,12 +155,12 @@ def test_under_leave_one_cohort_out_the_test_cohort_gives_no_parameter(data, lea
 def test_scoring_a_file_says_which_cohorts_the_model_does_not_know(fitted):
     model, _ = fitted
     known = pd.DataFrame({"cohort_id": ["synthetic-A"]})
-    assert _strangers(known, model) == []
-    (said,) = _strangers(pd.DataFrame({"cohort_id": ["synthetic-A", "clinic"]}), model)
+    assert strangers(known, model) == []
+    (said,) = strangers(pd.DataFrame({"cohort_id": ["synthetic-A", "clinic"]}), model)
     assert "gep_score is standardised by cohort, and the model has no parameters of clinic" in said
     whole = Blend({"m": model}, choose=True)
     whole.parts_ = {"m": model}
-    (same,) = _strangers(pd.DataFrame({"cohort_id": ["synthetic-A", "clinic"]}), whole)
+    (same,) = strangers(pd.DataFrame({"cohort_id": ["synthetic-A", "clinic"]}), whole)
     assert same == said, "a model made of such"
     plain = Learner(LogisticRegression(), {"gep_score": {}}, required=())
-    assert _strangers(pd.DataFrame({"cohort_id": ["clinic"]}), plain) == []
+    assert strangers(pd.DataFrame({"cohort_id": ["clinic"]}), plain) == []

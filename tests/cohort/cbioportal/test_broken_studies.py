@@ -257,6 +257,8 @@ _CUTS = st.tuples(
 )
 
 
+# pyarrow prints that a broken row is no UTF-8 before it refuses the file, which is told
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(_CUTS, min_size=1, max_size=3))
 def test_damaged_files_load_or_are_refused_and_no_patient_is_lost(write_study, files, damages):
