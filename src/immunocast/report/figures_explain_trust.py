@@ -77,7 +77,7 @@ def ranks(view: RunView, path: Path, title: str) -> tuple[str, str]:
     model = str(frame["model"].iloc[0])
     order = list(dict.fromkeys(frame.sort_values(["rank", "feature"])["feature"]))[:_MOST]
     last = int(frame["n_features"].max())
-    heading = f"{title}: {clip_label(view.label(model))}"
+    heading = f"{title}: {clip_label(view.label(model))}, n = {_explained(view):,}"
     with canvas(view, path, heading, height=1.7 + 0.3 * len(order)) as figure:
         grid = figure.subplots(1, len(sources), squeeze=False, sharey=True)[0]
         for axes, source in zip(grid, sources, strict=True):
@@ -110,6 +110,11 @@ def ranks(view: RunView, path: Path, title: str) -> tuple[str, str]:
     return caption, f"Ranks of {len(order)} features with their ranges over draws. {ending}"
 
 
+def _explained(view: RunView) -> int:
+    """Patients whose predictions are explained."""
+    return int(view.table("shap")["patient_id"].nunique())
+
+
 def agreement(view: RunView, path: Path, title: str) -> tuple[str, str]:
     """Rank correlations of importances between models, cohorts and methods, as lower triangles."""
     frame = agreement_rows(view)
@@ -120,7 +125,7 @@ def agreement(view: RunView, path: Path, title: str) -> tuple[str, str]:
     in_a_row = sum(sizes) <= 9
     rows, columns = (1, len(kinds)) if in_a_row else (len(kinds), 1)
     heights = [max(sizes)] if in_a_row else sizes
-    with canvas(view, path, title, height=1.5 + sum(0.75 + 0.42 * s for s in heights)) as figure:
+    with canvas(view, path, f"{title}, n = {_explained(view):,}", height=1.5 + sum(0.75 + 0.42 * s for s in heights)) as figure:
         ratios: dict[str, Any] = {"width_ratios": sizes} if in_a_row else {"height_ratios": sizes}
         grid = figure.subplots(rows, columns, squeeze=False, **ratios).ravel()
         shown: Any = None
@@ -153,7 +158,8 @@ def truth(view: RunView, path: Path, title: str) -> tuple[str, str]:
     metrics = [m for m in TRUTH_METRICS if (metric["metric"] == m).any()]
     metrics += sorted(set(metric["metric"]) - set(metrics))
     panels = [p for p in ((features, "share"), (metrics, "metric")) if p[0]]
-    with canvas(view, path, title, height=1.8 + 0.36 * max(len(p[0]) for p in panels)) as figure:
+    heading = f"{title}, n = {int(metric['n'].max() if len(metric) else share['n'].max()):,}"
+    with canvas(view, path, heading, height=1.8 + 0.36 * max(len(p[0]) for p in panels)) as figure:
         grid = figure.subplots(1, len(panels), squeeze=False)[0]
         for axes, (rows, what) in zip(grid, panels, strict=True):
             part, column = (share, "feature") if what == "share" else (metric, "metric")
