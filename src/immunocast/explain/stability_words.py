@@ -31,10 +31,22 @@ def stability_sentences(
     -------
     Sentences; what was not done is said as well.
     """
+    return [*draw_sentences(stability, label=label), *agreement_sentences(methods, agreement, label=label)]
+
+
+def draw_sentences(stability: pd.DataFrame, *, label: Callable[[str], str] = str) -> list[str]:
+    """The part of `stability_sentences` on refits, cohorts, folds and repeats."""
     said = [*_over_draws(stability, label)]
     if stability.empty or not (stability["source"] == "refits").any():
         said.append("No model was refitted: how importance moves when other patients train is not known.")
-    said += _beside_shap(methods, label)
+    return said
+
+
+def agreement_sentences(
+    methods: pd.DataFrame, agreement: pd.DataFrame, *, label: Callable[[str], str] = str
+) -> list[str]:
+    """The part of `stability_sentences` on other methods, other models and other cohorts."""
+    said = [*_beside_shap(methods, label)]
     if methods.empty:
         said.append("Importance was measured by SHAP alone.")
     said += [*_models(agreement, label), *_cohorts(agreement, label)]

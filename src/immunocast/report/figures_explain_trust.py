@@ -125,7 +125,9 @@ def agreement(view: RunView, path: Path, title: str) -> tuple[str, str]:
     in_a_row = sum(sizes) <= 9
     rows, columns = (1, len(kinds)) if in_a_row else (len(kinds), 1)
     heights = [max(sizes)] if in_a_row else sizes
-    with canvas(view, path, f"{title}, n = {_explained(view):,}", height=1.5 + sum(0.75 + 0.42 * s for s in heights)) as figure:
+    with canvas(
+        view, path, f"{title}, n = {_explained(view):,}", height=1.5 + sum(0.75 + 0.42 * s for s in heights)
+    ) as figure:
         ratios: dict[str, Any] = {"width_ratios": sizes} if in_a_row else {"height_ratios": sizes}
         grid = figure.subplots(rows, columns, squeeze=False, **ratios).ravel()
         shown: Any = None

@@ -12,10 +12,11 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from immunocast.explain.stability_words import stability_sentences
+from immunocast.explain.stability_words import agreement_sentences, draw_sentences
 from immunocast.explain.truth_sentences import truth_sentences
 from immunocast.report import sections, sections_explain, text
 from immunocast.report import sections_evaluation as evaluation
+from immunocast.report.explained import agreement_rows, stability_rows
 from immunocast.report.figures import CATALOGUE, Figure, why_missing
 from immunocast.report.flow import participant_flow
 from immunocast.report.patients import KINDS, ExplainOne, in_depth
@@ -130,9 +131,9 @@ def _explained(view: RunView) -> dict[str, Any]:
         "interactions": sections_explain.interaction_sheet(view),
         "discordant": sections_explain.discordant_sheets(view),
         "maps": sections_explain.map_lines(view),
-        "stability_words": stability_sentences(
-            *(view.table(name) for name in ("importance_stability", "importance_methods", "agreement")),
-            label=view.label,
+        "stability_words": draw_sentences(stability_rows(view), label=view.label),
+        "agreement_words": agreement_sentences(
+            view.table("importance_methods"), agreement_rows(view), label=view.label
         ),
         "truth_words": [view.relabel(line) for line in truth_sentences(view.table("truth_recovery"))],
         "truth": sections_explain.truth_sheet(view),
