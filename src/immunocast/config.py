@@ -73,9 +73,9 @@ class DecisionSettings:
 
 @dataclass
 class InteractionSettings:
-    """Types and defaults of the section `explain.interactions`."""
+    """Types and defaults of the section `explain.interactions`; None: the models that are explained as XGBoost."""
 
-    models: list[str] = field(default_factory=list)
+    models: list[str] | None = None
     n_pairs: int = 5
 
 
@@ -152,6 +152,8 @@ class Settings:
 
 
 #: Settings that are lists.
+#: Lists that may be null: their default is a rule, which the configuration tells.
+_LISTS_OR_NULL = ("explain.interactions.models",)
 _LISTS = (
     "evaluation.references",
     "evaluation.thresholds",
@@ -187,6 +189,8 @@ def check(cfg: DictConfig) -> None:
                 raise ConfigError(f"The configuration lacks {key!r}.")
         for key in _LISTS:
             value = OmegaConf.select(cfg, key)
+            if value is None and key in _LISTS_OR_NULL:
+                continue
             if not OmegaConf.is_list(value):
                 raise ConfigError(f"{key} is {value!r}; it must be a list, e.g. {key}=[{value}].")
         OmegaConf.merge(OmegaConf.structured(Settings), {k: cfg[k] for k in Settings.__dataclass_fields__})
@@ -237,7 +241,7 @@ def check(cfg: DictConfig) -> None:
 def _check_explain(cfg: DictConfig) -> None:
     explain = cfg.explain
     for section in ("interactions", "stability", "methods"):
-        wrong = [name for name in explain[section].models if name not in cfg.models]
+        wrong = [name for name in explain[section].models or [] if name not in cfg.models]
         if wrong:
             raise ConfigError(
                 f"explain.{section}.models names {wrong[0]!r}, which is not among models: {', '.join(cfg.models)}. "

@@ -21,7 +21,10 @@ def recipes(root):
 
 def _run(root, folder, command, *more):
     script, words = command
-    quick = ("evaluation.n_resamples=200", "explain.n_resamples=200", "tracking=none", "~models.forest")
+    quick = (
+        "evaluation.n_resamples=200", "explain.n_resamples=200", "explain.stability.n_refits=20", "controls.models=[]",
+        "recalibration.inner_splits=3", "tracking=none", "~models.forest", "~models.xgboost",
+    )  # fmt: skip
     return subprocess.run(
         [sys.executable, root / script, "--config-dir", folder / "conf", *shlex.split(words), *quick, *more],
         cwd=folder,

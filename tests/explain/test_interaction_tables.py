@@ -13,7 +13,7 @@ from immunocast.config import build_models, load_config
 from immunocast.engines import JoblibEngine
 from immunocast.errors import ConfigError
 from immunocast.explain.inputs import ExplainInputs
-from immunocast.explain.interaction_tables import interaction_notes, interaction_tables
+from immunocast.explain.interaction_tables import interaction_models, interaction_notes, interaction_tables
 from immunocast.explain.model_interactions import explain_interactions
 from immunocast.explain.out_of_fold import explain_out_of_fold
 from immunocast.features.expand import Expansion
@@ -222,3 +222,9 @@ def test_another_bundle_is_refused(run):
     )
     with pytest.raises(ArithmeticError, match="misses its stored predictions"):
         interaction_tables(other, SETTINGS, n_resamples=5)
+
+
+def test_no_choice_means_the_models_that_are_explained_as_xgboost(run):
+    assert interaction_models(run, None) == ["xgboost"]
+    assert interaction_models(run, ["forest"]) == ["forest"]
+    assert interaction_models(run, []) == []

@@ -120,7 +120,9 @@ CANARY = (
     "evaluation.subgroups=[tumor_type]",
     "controls.models=[]",
     "explain.n_resamples=200",
+    "explain.stability.n_refits=20",
     "~models.forest",
+    "~models.xgboost",
 )
 
 

@@ -306,9 +306,10 @@ class _Parser:
                 raise self.fail(where, "has a study, but the registry has no section `cbioportal`")
             raw, media = (content.get(k) or getattr(hub, k) for k in ("raw", "media"))
             own = Hub(hub.path, raw, media, hub.licence, hub.required, hub.optional)
-        files = tuple(
-            self.file(f, f"{where}.files[{i}]") for i, f in enumerate(content.get("files") or []) if study is None
-        )
+        listed = content.get("files") or []
+        if not isinstance(listed, list):
+            raise self.fail(f"{where}.files", f"must be a list of files, not {listed!r}")
+        files = tuple(self.file(f, f"{where}.files[{i}]") for i, f in enumerate(listed) if study is None)
         if study is None and not files:
             raise self.fail(where, "needs `files` or a `study`")
         patients = content.get("patients")

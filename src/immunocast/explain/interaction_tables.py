@@ -71,7 +71,7 @@ def interaction_tables(
     n_pairs = settings["n_pairs"]
     if isinstance(n_pairs, bool) or not isinstance(n_pairs, int) or n_pairs < 1:
         raise ConfigError(f"explain.interactions.n_pairs is {n_pairs!r}; it must be a whole number of 1 or more.")
-    names = [name for name, plan in _plans(run, settings["models"]).items() if plan.how == "exact"]
+    names = [n for n, plan in _plans(run, interaction_models(run, settings["models"])).items() if plan.how == "exact"]
     own = (run.predictions["recalibration"] == "none") & ~run.predictions["abstained"]
     rows = run.predictions[run.predictions["model"].isin(names) & own]
     groups = list(rows.groupby(["model", "scheme", "endpoint", "repeat", "fold"], sort=True))
@@ -178,7 +178,14 @@ def _on(fold: _Fold, features: tuple[str, ...]) -> np.ndarray:
     return out
 
 
-def interaction_notes(run: ExplainInputs, models: Sequence[str], interactions: pd.DataFrame) -> list[str]:
+def interaction_models(run: ExplainInputs, chosen: Sequence[str] | None) -> list[str]:
+    """`explain.interactions.models`; None: the models that are explained as XGBoost."""
+    if chosen is not None:
+        return list(chosen)
+    return [name for name, model in run.models.items() if model.spec.explainer == "xgboost"]
+
+
+def interaction_notes(run: ExplainInputs, models: Sequence[str] | None, interactions: pd.DataFrame) -> list[str]:
     """Sentences on chosen models that have no interactions in the table, for the run's warnings.
 
     Parameters
@@ -189,7 +196,7 @@ def interaction_notes(run: ExplainInputs, models: Sequence[str], interactions: p
     """
     listed = set(interactions["model"]) if len(interactions) else set()
     said = []
-    for name, plan in _plans(run, models).items():
+    for name, plan in _plans(run, interaction_models(run, models)).items():
         label = run.models[name].spec.label or name
         if plan.how != "exact":
             said.append(f"{label} has no exact interactions: {plan.reason}.")
