@@ -35,12 +35,14 @@ def by_columns(train, new, impute, scale, least):
 
         values = shaped(train)
         median = float(np.nanmedian(values))
-        filled = values[~np.isnan(values)] if impute == "none" else np.where(np.isnan(values), median, values)
+        # a gap stays one where training knew enough of them
+        stays = impute == "none" and np.isnan(values).sum() >= least
+        filled = values[~np.isnan(values)] if stays else np.where(np.isnan(values), median, values)
         mean, std = float(filled.mean()), float(filled.std())
         std = std if std > 1e-12 * max(abs(mean), 1e-300) else 1.0
         state["median"][name], state["mean"][name], state["std"][name] = median, mean, std
         out = shaped(new)
-        out = np.where(np.isnan(out), median, out) if impute == "median" else out
+        out = out if stays else np.where(np.isnan(out), median, out)
         columns[name] = (out - mean) / std if scale else out
     for name in FEATURES:
         if VOCABULARY[name].kind not in NUMERIC_KINDS and not train[name].isna().all():

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.linear_model import LogisticRegression
@@ -150,8 +150,8 @@ def test_nothing_of_a_persons_outcome_is_in_the_persons_update(seed, turned):
     own = np.arange(n) % 40 == turned
     other = np.where(own, 1 - y, y)
     one, why = intercept_of_others(p, y, ids, 4, 0)
-    two, _ = intercept_of_others(p, other, ids, 4, 0)
-    assert not why
+    two, too_few = intercept_of_others(p, other, ids, 4, 0)
+    assume(not why and not too_few)  # the person may be the one that makes an outcome rare
     assert np.array_equal(one[own], two[own])
     assert not np.array_equal(one[~own], two[~own])
     order = rng.permutation(n)
