@@ -183,6 +183,7 @@ def test_report_table_and_figure_open_in_the_artifact_viewer(page, server, publi
     page.locator("img[src*='roc.png'], img[src^='blob:']").first.wait_for()
 
 
+@pytest.mark.slow
 def test_the_answer_of_a_whole_run_is_on_the_first_screen_of_the_first_visit(
     page, server, published, small_run, tmp_path
 ):

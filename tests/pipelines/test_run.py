@@ -140,6 +140,7 @@ def test_a_leak_under_a_real_name_stops_the_run(root, canary, tmp_path):
     assert "IC-LEAK-001" in run.data.tags["immunocast.error"]
 
 
+@pytest.mark.slow
 def test_a_waived_leak_goes_on_and_the_reason_is_kept(root, canary, tmp_path):
     reason = "+checks.waive={IC-LEAK-001: planted on purpose, IC-PERF-001: planted on purpose}"
     done = run_py(root, tmp_path, *CANARY, f"cohort.file={canary}", "tracking=none", reason)
