@@ -147,3 +147,11 @@ def test_nothing_to_explain():
     _, cohort = world()
     assert importance_table(pd.DataFrame(), cohort).empty
     assert conform("importance", importance_table(conform("shap", pd.DataFrame()), cohort)).empty
+
+
+def test_a_model_that_answers_the_same_to_everybody_has_no_importances():
+    shap, cohort = world()
+    constant = shap.assign(model="constant", nlr=0.0, albumin_g_dl=0.0, tumor_type=0.0)
+    found = importance_table(pd.concat([constant, shap], ignore_index=True), cohort, clusters=0.5, n_resamples=50)
+    assert set(found["model"]) == {"ridge"}
+    assert importance_table(constant, cohort, clusters=0.5, n_resamples=50).empty

@@ -72,6 +72,8 @@ def importance_table(
         model, scheme, endpoint, scale = map(str, names)
         # a feature that no fold could use has no importance, not one of 0
         features = [f for f in FEATURES if f in part and part[f].abs().sum() > 0]
+        if not features:  # it answers the same to everybody
+            continue
         groups = blocks(features)
         if clusters is not None:
             groups += clusters_of(features, correlation, clusters)
