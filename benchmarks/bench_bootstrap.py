@@ -8,15 +8,13 @@ its time grows in proportion is shown. Ours draws the resamples within its time,
 
 from __future__ import annotations
 
-import os
 import statistics
-import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from functools import partial
 
 import numpy as np
+from _first_use import first_use
 from _table import Row, Section, timed
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score, brier_score_loss, d2_brier_score, roc_auc_score
@@ -170,7 +168,7 @@ def section(rounds: int) -> Section:
             rows += case.rows()
             notes.append(case.linearity())
     compiled.COMPILED_FROM = DEFAULT
-    cold, warm = first_use()
+    cold, warm = first_use("immunocast.metrics", "immunocast.metrics._kernels")
     with threadpool_limits(1):
         notes.append(ici_seconds(rounds))
     notes.append(
@@ -192,21 +190,6 @@ def ici_seconds(rounds: int) -> str:
             found.append(f"n = {n:,}, {way} {statistics.median(seconds):.3g} s")
     compiled.COMPILED_FROM = DEFAULT
     return f"ICI alone, B = {RESAMPLES:,}, resamples drawn within: {'; '.join(found)}."
-
-
-def first_use() -> tuple[float, float]:
-    """Processor seconds until the compiled loops are ready, in a fresh process: nothing kept on disk, and kept."""
-    code = (
-        "import time, immunocast.metrics; start = time.process_time(); import immunocast.metrics._kernels; "
-        "print(time.process_time() - start)"
-    )
-    with tempfile.TemporaryDirectory() as folder:
-        env = {**os.environ, "NUMBA_CACHE_DIR": folder}
-        runs = [
-            subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True)
-            for _ in "12"
-        ]
-    return float(runs[0].stdout), float(runs[1].stdout)
 
 
 def _difference(fast: np.ndarray, slow: np.ndarray, name: str) -> float:

@@ -12,11 +12,9 @@ held before with the data and the model loaded (Linux):
 from __future__ import annotations
 
 import argparse
-import os
 import statistics
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -25,6 +23,7 @@ from typing import Any
 import numpy as np
 import shap
 import xgboost as xgb
+from _first_use import first_use
 from _memory import peak_mib
 from _table import Row, Section, timed
 from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
@@ -172,7 +171,7 @@ def section(rounds: int) -> Section:
         for turn in range(rounds + 1):
             case.turn(keep=turn > 0)
         rows += case.rows(way)
-    cold, warm = first_use()
+    cold, warm = first_use("immunocast.explain.shap_values", "immunocast.explain.trees.shap")
     notes.append(
         f"The compiled loops cost {cold:.1f} s the first time on a machine, {warm:.1f} s once a process afterwards "
         "(numba included), which no row above holds: where rows times rounds of an XGBoost model are below "
@@ -193,21 +192,6 @@ def peak(way: str, depth: int, n: int) -> float:
     """MiB above what a fresh process holds before."""
     code = [sys.executable, __file__, "--peak", way, "--depth", str(depth), "--rows", str(n)]
     return float(subprocess.run(code, capture_output=True, text=True, check=True).stdout)
-
-
-def first_use() -> tuple[float, float]:
-    """Processor seconds until the compiled loops are ready, in a fresh process: nothing kept on disk, and kept."""
-    code = (
-        "import time, immunocast.explain.shap_values; start = time.process_time(); "
-        "import immunocast.explain.trees.shap; print(time.process_time() - start)"
-    )
-    with tempfile.TemporaryDirectory() as folder:
-        env = {**os.environ, "NUMBA_CACHE_DIR": folder}
-        runs = [
-            subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True)
-            for _ in "12"
-        ]
-    return float(runs[0].stdout), float(runs[1].stdout)
 
 
 def main() -> None:

@@ -3,41 +3,22 @@
 import json
 import subprocess
 import sys
-from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from immunocast.cli import main
 from immunocast.features.preprocess import model_frame
 from immunocast.models.bundle import load_bundle
 from immunocast.models.recalibrators_file import load_recalibrators
 
 
-@dataclass
-class Done:
-    """What a command left behind."""
-
-    returncode: int
-    stdout: str
-    stderr: str
-
-
 @pytest.fixture
-def command(small_run, tmp_path, monkeypatch, capsys):
-    """Call the entry point as the installed command does, in an empty folder."""
-    monkeypatch.chdir(tmp_path)
+def command(small_run, call):
+    """Call a command on the small run, or on others."""
 
     def run(*words, runs=small_run.path.parent):
-        monkeypatch.setattr(sys, "argv", ["immunocast", *map(str, words), "--runs-dir", str(runs)])
-        capsys.readouterr()
-        try:
-            main()
-            code = 0
-        except SystemExit as error:
-            code = error.code or 0
-        return Done(code, *capsys.readouterr())
+        return call(runs, *words)
 
     return run
 

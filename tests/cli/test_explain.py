@@ -2,13 +2,12 @@
 
 import json
 import re
-import sys
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
 
-from immunocast.cli import main
 from immunocast.explain.patient import explain_patient
 from immunocast.explain.patient_parts import PatientExplanation
 from immunocast.features.preprocess import model_frame
@@ -20,33 +19,10 @@ from immunocast.run_inputs import PATIENT_TABLES, explain_inputs
 PATIENT = "synthetic-A-00001"
 
 
-@dataclass
-class Done:
-    """What a command left behind."""
-
-    returncode: int
-    stdout: str
-    stderr: str
-
-
 @pytest.fixture
-def command(small_run, tmp_path, monkeypatch, capsys):
-    """Call the entry point as the installed command does, in an empty folder."""
-    monkeypatch.chdir(tmp_path)
-
-    def run(*words):
-        monkeypatch.setattr(
-            sys, "argv", ["immunocast", "explain", *map(str, words), "--runs-dir", str(small_run.path.parent)]
-        )
-        capsys.readouterr()
-        try:
-            main()
-            code = 0
-        except SystemExit as error:
-            code = error.code or 0
-        return Done(code, *capsys.readouterr())
-
-    return run
+def command(small_run, call):
+    """Call `explain` on the small run."""
+    return partial(call, small_run.path.parent, "explain")
 
 
 @pytest.fixture(scope="module")

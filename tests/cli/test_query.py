@@ -2,24 +2,12 @@
 
 import json
 import signal
-import sys
-from dataclasses import dataclass
 
 import pandas as pd
 import pytest
 
-from immunocast.cli import main
 from immunocast.query import watch
 from immunocast.store.runfolder import RunFolder
-
-
-@dataclass
-class Done:
-    """What a command left behind."""
-
-    returncode: int
-    stdout: str
-    stderr: str
 
 
 @pytest.fixture(scope="module")
@@ -41,19 +29,11 @@ def runs(small_run, tmp_path_factory):
 
 
 @pytest.fixture
-def command(runs, tmp_path, monkeypatch, capsys):
-    """Call the entry point as the installed command does, in an empty folder."""
-    monkeypatch.chdir(tmp_path)
+def command(runs, call):
+    """Call a command on the two runs, or on others."""
 
     def run(*words, runs=runs):
-        monkeypatch.setattr(sys, "argv", ["immunocast", *map(str, words), "--runs-dir", str(runs)])
-        capsys.readouterr()
-        try:
-            main()
-            code = 0
-        except SystemExit as error:
-            code = error.code or 0
-        return Done(code, *capsys.readouterr())
+        return call(runs, *words)
 
     return run
 

@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 from scipy.stats import rankdata
 
-from immunocast.cohort.vocabulary import FEATURES, MEASURED_SUFFIX, VOCABULARY
+from immunocast.cohort.vocabulary import MEASURED_SUFFIX, VOCABULARY
+from immunocast.explain.importance import used_features
 from immunocast.explain.inputs import ExplainInputs
 from immunocast.metrics import percentile_interval, person_weights
 from immunocast.validation.evaluate_discordance import PDL1_HIGH, PDL1_LOW
@@ -47,7 +48,7 @@ def discordant_table(run: ExplainInputs, shap: pd.DataFrame, *, n_resamples: int
     out: list[dict[str, Any]] = []
     for names, part in shap.groupby(["model", "scheme", "endpoint", "output_scale"], sort=True):
         part = part[part["patient_id"].isin(patients.index)]
-        features = [f for f in FEATURES if f in part and part[f].abs().sum() > 0]
+        features = used_features(part)
         signed = part.groupby("patient_id", sort=True)[features].mean()
         rows = patients.loc[signed.index]
         y = outcome.loc[signed.index].to_numpy()

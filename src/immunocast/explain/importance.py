@@ -70,8 +70,7 @@ def importance_table(
     out, draws = [], _Draws(n_resamples, seed)
     for names, part in shap.groupby(["model", "scheme", "endpoint", "output_scale"], sort=True):
         model, scheme, endpoint, scale = map(str, names)
-        # a feature that no fold could use has no importance, not one of 0
-        features = [f for f in FEATURES if f in part and part[f].abs().sum() > 0]
+        features = used_features(part)
         if not features:  # it answers the same to everybody
             continue
         groups = blocks(features)
@@ -106,6 +105,11 @@ def importance_table(
                 )
             )
     return pd.concat(out, ignore_index=True) if out else pd.DataFrame()
+
+
+def used_features(shap: pd.DataFrame) -> list[str]:
+    """Features of one model's rows of the shap table: one that no fold could use has no importance, not one of 0."""
+    return [f for f in FEATURES if f in shap and shap[f].abs().sum() > 0]
 
 
 def _subgroups(patients: pd.DataFrame, by: Sequence[str]) -> list[tuple[str, str, np.ndarray]]:

@@ -20,7 +20,7 @@ from immunocast.explain.importance import MIN_PATIENTS, _Draws
 from immunocast.explain.inputs import ExplainInputs
 from immunocast.explain.model_interactions import explain_interactions
 from immunocast.explain.out_of_fold import PREDICTION_TOLERANCE
-from immunocast.explain.plan import Plan, plan_explanations
+from immunocast.explain.plan import Plan, known_models, plan_explanations
 from immunocast.validation.splits import fold_key
 
 #: Mean absolute interaction (log-odds, probability or log-hazard) up to which a pair has none but rounding.
@@ -114,15 +114,10 @@ def interaction_tables(
 
 def _plans(run: ExplainInputs, models: Sequence[str]) -> dict[str, Plan]:
     """How each model is explained, without its estimates; published rules are not explained at all."""
-    stray = [name for name in models if name not in run.models]
-    if stray:
-        raise ConfigError(
-            f"explain.interactions.models names {stray[0]!r}, which is not among models: {', '.join(run.models)}. "
-            "Name a learner, or none: explain.interactions.models=[]."
-        )
+    names = known_models(run, models, "interactions")
     plans = plan_explanations(run, "none")
     rule = Plan("none", "a published rule is read, not explained")
-    return {name: plans.get(name, rule) for name in dict.fromkeys(models)}
+    return {name: plans.get(name, rule) for name in names}
 
 
 def _summary(

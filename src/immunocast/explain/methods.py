@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pandas as pd
 
@@ -11,7 +9,7 @@ from immunocast.cohort.vocabulary import VOCABULARY, label
 from immunocast.explain.groups import rank_correlation
 from immunocast.explain.losses import DROP_COLUMN, Losses
 from immunocast.explain.per_patient import PerPatient
-from immunocast.explain.ranks import ranks, resampled_means
+from immunocast.explain.ranks import ranks, resampled_means, whole_rank
 from immunocast.validation.evaluate_estimates import TOO_SMALL
 
 #: Fewest events, and fewest non-events, for which a loss is shown.
@@ -76,9 +74,9 @@ def method_rows(
                 "estimate": estimate[j],
                 "ci_low": interval[0, j],
                 "ci_high": interval[1, j],
-                "rank": _whole(own[0]),
-                "rank_low": _whole(own[1]),
-                "rank_high": _whole(own[2]),
+                "rank": whole_rank(own[0]),
+                "rank_low": whole_rank(own[1]),
+                "rank_high": whole_rank(own[2]),
                 "shap_rank": int(other[0]),
                 "disagrees": apart,
                 "note": note,
@@ -141,7 +139,3 @@ def _partner(feature: str, correlation: pd.DataFrame) -> str:
         return ""
     nearest = str(others.idxmax())
     return f"{label(nearest)} (Spearman correlation {float(correlation[feature][nearest]):.2f})"
-
-
-def _whole(rank: float) -> Any:
-    return pd.NA if np.isnan(rank) else int(rank)

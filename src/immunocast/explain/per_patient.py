@@ -9,8 +9,7 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
-from immunocast.cohort.vocabulary import FEATURES
-from immunocast.explain.importance import direction
+from immunocast.explain.importance import direction, used_features
 
 
 @dataclass(frozen=True)
@@ -78,7 +77,7 @@ def per_patient(shap: pd.DataFrame, cohort: pd.DataFrame) -> dict[str, PerPatien
     found = {}
     for names, part in shap.groupby(["model", "scheme", "endpoint", "output_scale"], sort=True):
         model, scheme, endpoint, scale = map(str, names)
-        features = [f for f in FEATURES if f in part and part[f].abs().sum() > 0]
+        features = used_features(part)
         by = part["patient_id"].to_numpy()
         absolute = part[features].abs().groupby(by, sort=True).mean()
         signed = part[features].groupby(by, sort=True).mean()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -43,6 +43,23 @@ def plan_explanations(run: ExplainInputs, fallback: str) -> dict[str, Plan]:
         reason = _reason(run, name, model)
         found[name] = Plan("exact") if not reason else Plan("sampled" if fallback == "sampled" else "none", reason)
     return found
+
+
+def known_models(run: ExplainInputs, models: Iterable[str], section: str) -> list[str]:
+    """Models that a section of `explain` names, each once.
+
+    Raises
+    ------
+    ConfigError
+        For a model that the run does not have.
+    """
+    for name in models:
+        if name not in run.models:
+            raise ConfigError(
+                f"explain.{section}.models names {name!r}, which is not among models: {', '.join(run.models)}. "
+                f"Name a learner, or none: explain.{section}.models=[]."
+            )
+    return list(dict.fromkeys(models))
 
 
 def _reason(run: ExplainInputs, name: str, model: Any) -> str:

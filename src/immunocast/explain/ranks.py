@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from scipy.stats import rankdata
 
 from immunocast.metrics import person_weights
@@ -50,6 +51,11 @@ def sign_consistency(sign: float, draws: np.ndarray) -> float:
     if np.isnan(sign) or not len(known):
         return float("nan")
     return float((np.sign(known) == np.sign(sign)).mean())
+
+
+def whole_rank(rank: float) -> Any:
+    """A rank as a whole number; <NA> where there is none."""
+    return pd.NA if np.isnan(rank) else int(rank)
 
 
 def covers_most(low: float, high: float, n_features: int) -> bool:

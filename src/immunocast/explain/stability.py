@@ -15,7 +15,7 @@ import pandas as pd
 from immunocast.cohort.vocabulary import VOCABULARY
 from immunocast.explain.importance import MIN_PATIENTS
 from immunocast.explain.per_patient import PerPatient, per_patient
-from immunocast.explain.ranks import covers_most, ranks, sign_consistency, spread
+from immunocast.explain.ranks import covers_most, ranks, sign_consistency, spread, whole_rank
 from immunocast.explain.refits import Refits
 
 #: Under so many draws there is no verdict: a range over few of them is narrower than the truth.
@@ -177,8 +177,8 @@ def _rows(whole: PerPatient, draws: Draws) -> list[dict[str, Any]]:
                 "low": low,
                 "high": high,
                 "rank": int(own[j]),
-                "rank_low": _whole(rank_low),
-                "rank_high": _whole(rank_high),
+                "rank_low": whole_rank(rank_low),
+                "rank_high": whole_rank(rank_high),
                 "sign": whole.sign[j],
                 "sign_consistency": same,
                 "verdict": _verdict(n_draws, rank_low, rank_high, len(whole.features)),
@@ -208,7 +208,3 @@ def _note(draws: Draws, feature: str, n_draws: int, same: float) -> str:
     if same < SAME_SIGN:
         said.append(f"another direction in {100 * (1 - same):.0f} % of the draws")
     return "; ".join(said)
-
-
-def _whole(rank: float) -> Any:
-    return pd.NA if np.isnan(rank) else int(rank)

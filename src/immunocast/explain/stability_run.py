@@ -8,13 +8,13 @@ from typing import Any
 import pandas as pd
 
 from immunocast.engines import Engine
-from immunocast.errors import ConfigError
 from immunocast.explain.agreement import between_cohorts, between_methods, between_models
 from immunocast.explain.background import background_of
 from immunocast.explain.inputs import ExplainInputs
 from immunocast.explain.losses import Losses, drop_column_losses, permutation_losses
 from immunocast.explain.methods import method_rows, shap_ranks
 from immunocast.explain.per_patient import per_patient
+from immunocast.explain.plan import known_models
 from immunocast.explain.refits import refit_draws
 from immunocast.explain.stability import MIN_DRAWS, stability_rows
 
@@ -95,12 +95,7 @@ def chosen_models(
         For a model that the run does not have.
     """
     names, said = [], []
-    for name in dict.fromkeys(models):
-        if name not in run.models:
-            raise ConfigError(
-                f"explain.{section}.models names {name!r}, which is not among models: {', '.join(run.models)}. "
-                f"Name a learner, or none: explain.{section}.models=[]."
-            )
+    for name in known_models(run, models, section):
         rows = shap[shap["model"] == name] if len(shap) else shap
         label = run.models[name].spec.label or name
         if rows.empty:

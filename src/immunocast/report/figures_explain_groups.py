@@ -14,14 +14,13 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from immunocast.cohort.vocabulary import label
+from immunocast.explain.importance import MIN_PATIENTS
 from immunocast.report import text
 from immunocast.report.figures_explain import block_of, feature_label
 from immunocast.report.patients import explained_values
 from immunocast.report.style import GREY, INK, MUTED, canvas, clip_label, ink_on, quiet
 from immunocast.report.view import RunView
 
-#: Below this number of patients a tumour type has no importance of its own (`explain.importance`).
-MIN_PATIENTS = 20
 _MOST = 14
 _ALL = "All patients"
 #: White to dark blue, lightness falling throughout.

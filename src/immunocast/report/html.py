@@ -2,15 +2,9 @@
 
 from __future__ import annotations
 
-import base64
-import re
 from collections.abc import Sequence
-from importlib import resources
 from pathlib import Path
 from typing import Any
-
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
 
 from immunocast.explain.stability_words import agreement_sentences, draw_sentences
 from immunocast.explain.truth_sentences import truth_sentences
@@ -19,6 +13,7 @@ from immunocast.report import sections_evaluation as evaluation
 from immunocast.report.explained import agreement_rows, stability_rows
 from immunocast.report.figures import CATALOGUE, Figure, why_missing
 from immunocast.report.flow import participant_flow
+from immunocast.report.page import data_uri, environment, style_sheet
 from immunocast.report.patients import KINDS, ExplainOne, in_depth
 from immunocast.report.table_one import table_one
 from immunocast.report.verdict import best_sentence, prognostic_sentence, verdict
@@ -54,69 +49,62 @@ def write_report(run: RunFolder, figures: Sequence[Figure], explain: ExplainOne 
 
 def render(view: RunView, figures: Sequence[Figure], explain: ExplainOne | None = None) -> str:
     """The report as HTML."""
-    environment = Environment(
-        loader=PackageLoader("immunocast.report", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["num"] = unbroken
-    css = resources.files("immunocast.report").joinpath("templates/report.css").read_text(encoding="utf-8")
     total, flow = participant_flow(view)
     config = view.run.path / "config.yaml"
-    return environment.get_template(
-        "report.html.j2"
-    ).render(
-        css=Markup(css),  # our own file, no data in it
-        view=view,
-        run_id=view.run.run_id,
-        created=str(view.manifest.get("created", ""))[:19].replace("T", " "),
-        banner=text.SYNTHETIC_BANNER,
-        verdict=verdict(view),
-        prognostic=prognostic_sentence(view),
-        best=best_sentence(view),
-        told=_told(view),
-        tiles=_tiles(view),
-        n_waived=int(view.warnings["waived_because"].notna().sum()),
-        flow_total=total,
-        flow=flow,
-        reasons=list(dict.fromkeys(r for row in (total, *flow) for r in row.excluded)),
-        table_one=table_one(view.cohort).to_dict("split") if len(view.cohort) else None,
-        overall=sections.metric_sheet(view),
-        by_cohort=[sections.metric_sheet(view, c) for c in view.cohort_ids] if len(view.cohort_ids) > 1 else [],
-        subgroups=evaluation.subgroup_sheet(view),
-        differences=evaluation.difference_sheet(view),
-        discordance=evaluation.discordance_sheet(view),
-        meta=evaluation.meta_sheet(view),
-        meta_others=evaluation.meta_sheet(view, main=False),
-        nulls=evaluation.null_sheet(view),
-        recalibration=evaluation.recalibration_sheet(view),
-        decisions=evaluation.decision_sheets(view),
-        survival=evaluation.survival_sheets(view),
-        risk_groups=evaluation.risk_group_sheet(view),
-        controls=evaluation.control_sheet(view),
-        stability=evaluation.stability_sheet(view),
-        net_benefit=sections.net_benefit_sheet(view),
-        comparison=sections.comparison_sheet(view, ("auroc",)),
-        other_comparisons=sections.other_comparisons(view),
-        importance=sections.importance_sheet(view),
-        kinds=KINDS,
-        patients=in_depth(view, explain),
-        explained=_explained(view),
-        models=sections.model_sheet(view),
-        findings=sections.finding_sheet(view, ("error", "warning")),
-        remarks=sections.finding_sheet(view, ("info",)),
-        limits=sections.limits(view),
-        endpoint=view.words.title,
-        settings=_settings(view),
-        scheme=text.scheme_label(view.scheme),
-        scheme_means=text.SCHEMES.get(view.scheme, ""),
-        config=config.read_text(encoding="utf-8") if config.is_file() else "",
-        pictures={f.name: {"figure": f, "uri": _data_uri(f.path)} for f in figures},
-        titles={name: drawing.title_for(view) for name, drawing in CATALOGUE.items()},
-        missing=why_missing(view),
-        share=text.percent,
+    return (
+        environment()
+        .get_template("report.html.j2")
+        .render(
+            css=style_sheet(),
+            view=view,
+            run_id=view.run.run_id,
+            created=str(view.manifest.get("created", ""))[:19].replace("T", " "),
+            banner=text.SYNTHETIC_BANNER,
+            verdict=verdict(view),
+            prognostic=prognostic_sentence(view),
+            best=best_sentence(view),
+            told=_told(view),
+            tiles=_tiles(view),
+            n_waived=int(view.warnings["waived_because"].notna().sum()),
+            flow_total=total,
+            flow=flow,
+            reasons=list(dict.fromkeys(r for row in (total, *flow) for r in row.excluded)),
+            table_one=table_one(view.cohort).to_dict("split") if len(view.cohort) else None,
+            overall=sections.metric_sheet(view),
+            by_cohort=[sections.metric_sheet(view, c) for c in view.cohort_ids] if len(view.cohort_ids) > 1 else [],
+            subgroups=evaluation.subgroup_sheet(view),
+            differences=evaluation.difference_sheet(view),
+            discordance=evaluation.discordance_sheet(view),
+            meta=evaluation.meta_sheet(view),
+            meta_others=evaluation.meta_sheet(view, main=False),
+            nulls=evaluation.null_sheet(view),
+            recalibration=evaluation.recalibration_sheet(view),
+            decisions=evaluation.decision_sheets(view),
+            survival=evaluation.survival_sheets(view),
+            risk_groups=evaluation.risk_group_sheet(view),
+            controls=evaluation.control_sheet(view),
+            stability=evaluation.stability_sheet(view),
+            net_benefit=sections.net_benefit_sheet(view),
+            comparison=sections.comparison_sheet(view, ("auroc",)),
+            other_comparisons=sections.other_comparisons(view),
+            importance=sections.importance_sheet(view),
+            kinds=KINDS,
+            patients=in_depth(view, explain),
+            explained=_explained(view),
+            models=sections.model_sheet(view),
+            findings=sections.finding_sheet(view, ("error", "warning")),
+            remarks=sections.finding_sheet(view, ("info",)),
+            limits=sections.limits(view),
+            endpoint=view.words.title,
+            settings=_settings(view),
+            scheme=text.scheme_label(view.scheme),
+            scheme_means=text.SCHEMES.get(view.scheme, ""),
+            config=config.read_text(encoding="utf-8") if config.is_file() else "",
+            pictures={f.name: {"figure": f, "uri": data_uri(f.path)} for f in figures},
+            titles={name: drawing.title_for(view) for name, drawing in CATALOGUE.items()},
+            missing=why_missing(view),
+            share=text.percent,
+        )
     )
 
 
@@ -181,12 +169,3 @@ def _tile(name: str, row: dict | None, decimals: int, column: str, under: str) -
         return {"name": name, "value": "–", "span": text.estimate(row, decimals, column), "under": under}
     span = text.interval(row["ci_low"], row["ci_high"], decimals, sign) or "no interval"
     return {"name": name, "value": text.number(row[column], decimals, sign), "span": span, "under": under}
-
-
-def unbroken(words: str) -> str:
-    """Typographic minus signs, and per cent signs that stay on the line of their number."""
-    return re.sub(r"(?<=\d) %", "\N{NO-BREAK SPACE}%", text.typographic(words))
-
-
-def _data_uri(path: Path) -> str:
-    return "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode("ascii")

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import base64
 import tempfile
 from collections.abc import Callable
-from importlib import resources
 from pathlib import Path
-
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
 
 from immunocast.explain.patient_parts import PatientExplanation
 from immunocast.report import text
 from immunocast.report.figures_patient import curves, no_curves, waterfall
-from immunocast.report.html import unbroken
+from immunocast.report.page import data_uri, environment, style_sheet
 from immunocast.report.patient_words import CURVES, NOT_CAUSE, patient_words
 from immunocast.report.view import RunView
 from immunocast.store.runfolder import RunFolder
@@ -47,26 +42,21 @@ def write_patient_page(run: RunFolder, found: PatientExplanation, target: Path) 
 def render_patient(run: RunFolder, found: PatientExplanation) -> str:
     """The page as HTML; everything from data is escaped."""
     view = RunView(run)
-    environment = Environment(
-        loader=PackageLoader("immunocast.report", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["num"] = unbroken
-    css = resources.files("immunocast.report").joinpath("templates/report.css").read_text(encoding="utf-8")
-    return environment.get_template("patient.html.j2").render(
-        css=Markup(css),  # our own file, no data in it
-        w=patient_words(found, view.manifest.get("endpoint_settings")),
-        endpoint=view.words.title,
-        run_id=run.run_id,
-        synthetic=view.synthetic,
-        banner=text.SYNTHETIC_BANNER,
-        pictures=_pictures(view, found),
-        not_cause=NOT_CAUSE,
-        curves_mean=CURVES,
-        limits=LIMITS if found.scheme else (*LIMITS, _NEW),
+    return (
+        environment()
+        .get_template("patient.html.j2")
+        .render(
+            css=style_sheet(),
+            w=patient_words(found, view.manifest.get("endpoint_settings")),
+            endpoint=view.words.title,
+            run_id=run.run_id,
+            synthetic=view.synthetic,
+            banner=text.SYNTHETIC_BANNER,
+            pictures=_pictures(view, found),
+            not_cause=NOT_CAUSE,
+            curves_mean=CURVES,
+            limits=LIMITS if found.scheme else (*LIMITS, _NEW),
+        )
     )
 
 
@@ -75,7 +65,7 @@ def _pictures(view: RunView, found: PatientExplanation) -> dict[str, dict[str, s
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "figure.png"
             caption, alt = make(view, found, path, title)
-            uri = "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode("ascii")
+            uri = data_uri(path)
         return {"uri": uri, "caption": caption, "alt": alt}
 
     return {

@@ -301,3 +301,8 @@ def _nan_last(value: Any) -> float:
 def place_of(rows: list[list[Cell]], name: str) -> int | None:
     """Number of the row that starts with a name."""
     return next((i for i, row in enumerate(rows) if row[0].value == name), None)
+
+
+def dicts(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """Rows of a table as dicts."""
+    return [{str(k): v for k, v in row.items()} for row in frame.to_dict("records")]

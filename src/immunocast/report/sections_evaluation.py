@@ -9,7 +9,7 @@ import pandas as pd
 
 from immunocast.cohort.vocabulary import VOCABULARY, label
 from immunocast.report import text
-from immunocast.report.sections import Cell, Notes, Sheet, estimate_cell, place_of
+from immunocast.report.sections import Cell, Notes, Sheet, dicts, estimate_cell, place_of
 from immunocast.report.view import RunView
 
 #: Metrics of calibration, in reading order.
@@ -104,7 +104,7 @@ def decision_sheets(view: RunView) -> list[Sheet]:
             spoken = model in (view.headline, view.reference) or recalibration == "none"
             if here.empty or not spoken or (model in view.rules and rule != "cutoff"):
                 continue
-            found = {str(r["metric"]): r for r in _dicts(here)}
+            found = {str(r["metric"]): r for r in dicts(here)}
             first = next(iter(found.values()))
             cut = text.number(first["threshold"], 2) or "–"
             rows.append(
@@ -165,7 +165,7 @@ def difference_sheet(view: RunView) -> Sheet:
     keep &= (frame["recalibration"] == view.recalibration(view.headline)) & frame["p"].notna()
     keep &= frame["threshold_or_horizon"].isna() | (frame["threshold_or_horizon"] == middle)
     rows, notes = [], Notes(view)
-    for row in sorted(_dicts(frame[keep]), key=lambda r: (r["metric"], r["grouping"])):
+    for row in sorted(dicts(frame[keep]), key=lambda r: (r["metric"], r["grouping"])):
         metric = text.METRIC_LABELS.get(row["metric"], text.humanise(row["metric"]))
         metric += f" at {middle:g}" if text.is_number(row["threshold_or_horizon"]) else ""
         rows.append(
@@ -250,7 +250,7 @@ def risk_group_sheet(view: RunView) -> Sheet:
     place = {m: i for i, m in enumerate(view.order)}
     rows, notes = [], Notes(view)
     for row in sorted(
-        _dicts(frame),
+        dicts(frame),
         key=lambda r: (
             list(OUTCOMES).index(r["outcome"]) if r["outcome"] in OUTCOMES else 9,
             place.get(r["model"], 99),
@@ -291,7 +291,7 @@ def control_sheet(view: RunView) -> Sheet:
     order = list(CONTROLS)
     rows, notes = [], Notes(view)
     for row in sorted(
-        _dicts(frame), key=lambda r: (order.index(r["control"]) if r["control"] in order else 9, r["model"])
+        dicts(frame), key=lambda r: (order.index(r["control"]) if r["control"] in order else 9, r["model"])
     ):
         name = CONTROLS.get(row["control"], text.sentence(text.humanise(row["control"])))
         own = row["model"] == row["control"]
@@ -322,7 +322,7 @@ def null_sheet(view: RunView) -> Sheet:
     frame = view.table("controls")
     frame = frame[(frame["control"] == "null_feature") & frame["metric"].str.startswith("importance:")]
     rows, notes = [], Notes(view)
-    for row in sorted(_dicts(frame), key=lambda r: (r["model"], -_number(r["observed"]))):
+    for row in sorted(dicts(frame), key=lambda r: (r["model"], -_number(r["observed"]))):
         feature = row["metric"].partition(":")[2]
         rows.append(
             [
@@ -428,9 +428,5 @@ def _by_rule(frame: pd.DataFrame) -> list[tuple[tuple[str, float], pd.DataFrame]
 
 
 def _in_order(frame: pd.DataFrame, metrics: tuple[str, ...]) -> list[Mapping[str, Any]]:
-    rows = [r for r in _dicts(frame) if r["metric"] in metrics]
+    rows = [r for r in dicts(frame) if r["metric"] in metrics]
     return sorted(rows, key=lambda r: metrics.index(r["metric"]))
-
-
-def _dicts(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    return [{str(k): v for k, v in row.items()} for row in frame.to_dict("records")]

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import pandas as pd
-
 from immunocast.cohort.vocabulary import VOCABULARY, label
 from immunocast.report import text
 from immunocast.report.explained import (
@@ -21,7 +19,7 @@ from immunocast.report.explained import (
     truth_name,
 )
 from immunocast.report.figures_explain import BLOCKS
-from immunocast.report.sections import Cell, Notes, Sheet
+from immunocast.report.sections import Cell, Notes, Sheet, dicts
 from immunocast.report.view import RunView
 
 METHODS = {
@@ -63,7 +61,7 @@ def group_sheet(view: RunView) -> Sheet:
         (frame["model"] == view.explained_model) & (frame["subgroup"] == "all") & (frame["kind"] != "feature")
     ]
     rows = []
-    for row in _dicts(frame.sort_values(["kind", "rank", "feature"])):
+    for row in dicts(frame.sort_values(["kind", "rank", "feature"])):
         block = row["kind"] == "block"
         members = ", ".join(label(m) for m in str(row["members"]).split("+"))
         rows.append(
@@ -84,7 +82,7 @@ def stability_sheet(view: RunView) -> Sheet:
     frame = stability_rows(view)
     sources = stability_sources(frame)
     rows, notes = [], Notes(view)
-    by = {(r["feature"], r["source"]): r for r in _dicts(frame)}
+    by = {(r["feature"], r["source"]): r for r in dicts(frame)}
     for feature in dict.fromkeys(frame.sort_values(["rank", "feature"])["feature"]):
         found = {s: by.get((feature, s)) for s in sources}
         first = next((r for r in found.values() if r is not None), None)
@@ -109,7 +107,7 @@ def ways_sheet(view: RunView) -> Sheet:
     models = [m for m in view.order if m in set(frame["model"])]
     frame = frame[frame["model"] == models[0]] if models else frame
     ways = [w for w in _WAYS if (frame["method"] == w).any()]
-    by = {(r["feature"], r["method"]): r for r in _dicts(frame)}
+    by = {(r["feature"], r["method"]): r for r in dicts(frame)}
     rows, notes = [], Notes(view)
     for feature in dict.fromkeys(frame.sort_values(["shap_rank", "feature"])["feature"]):
         found = [by.get((feature, w)) for w in ways]
@@ -136,7 +134,7 @@ def ways_sheet(view: RunView) -> Sheet:
 def agreement_sheet(view: RunView) -> Sheet:
     """Importances compared between models, cohorts and methods."""
     rows, notes = [], Notes(view)
-    for row in _dicts(agreement_rows(view)):
+    for row in dicts(agreement_rows(view)):
         a, b = (agreement_name(view, str(row["between"]), str(row[x])) for x in "ab")
         rows.append(
             [
@@ -164,7 +162,7 @@ def interaction_sheet(view: RunView, most: int = 8) -> Sheet:
             Cell(text.percent(row["share"], 1)),
         ]
         for model in view.order
-        for row in _dicts(frame[frame["model"] == model])
+        for row in dicts(frame[frame["model"] == model])
     ]
     return Sheet(["Model", "Pair", "Mean |interaction|", "Share of all effects"], rows, [])
 
@@ -187,7 +185,7 @@ def discordant_sheets(view: RunView, most: int = 8) -> list[Sheet]:
                 Cell(_value(row["feature"], row["median_value"])),
                 Cell(_value(row["feature"], row["median_value_reference"])),
             ]
-            for row in _dicts(part[part["difference"].notna()].head(most))
+            for row in dicts(part[part["difference"].notna()].head(most))
         ]
         heads = [
             "Feature",
@@ -205,7 +203,7 @@ def truth_sheet(view: RunView) -> Sheet:
     frame = frame[frame["feature"] == "all"]
     found = list(dict.fromkeys(frame["metric"]))
     metrics = [m for m in TRUTH_METRICS if m in found] + [m for m in found if m not in TRUTH_METRICS]
-    by = {(r["model"], r["metric"]): r for r in _dicts(frame)}
+    by = {(r["model"], r["metric"]): r for r in dicts(frame)}
     models = [m for m in view.order if m in set(frame["model"])]
     rows, notes = [], Notes(view)
     for metric in metrics:
@@ -230,7 +228,7 @@ def map_lines(view: RunView) -> list[str]:
     frame = view.table("recalibration_maps")
     frame = frame[frame["fold"] == "final"].drop_duplicates(["model", "recalibration"])
     place = {m: k for k, m in enumerate(view.order)}
-    rows = sorted(_dicts(frame), key=lambda r: (place.get(r["model"], 99), r["recalibration"]))
+    rows = sorted(dicts(frame), key=lambda r: (place.get(r["model"], 99), r["recalibration"]))
     return [f"{view.label(r['model'])}, {text.recalibration_label(r['recalibration'])}: {r['formula']}" for r in rows]
 
 
@@ -263,7 +261,3 @@ def _value(feature: str, value: Any) -> str:
     if feature in VOCABULARY and VOCABULARY[feature].kind == "binary":
         return {0.0: "no", 1.0: "yes"}.get(float(value), "as many yes as no")
     return f"{float(value):.0f}" if abs(float(value)) >= 100 else f"{float(value):.3g}"
-
-
-def _dicts(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    return [{str(k): v for k, v in row.items()} for row in frame.to_dict("records")]
