@@ -17,6 +17,7 @@ from immunocast.report.html import write_report
 from immunocast.report.patients import ExplainOne
 from immunocast.report.summary import results_table, summary_markdown
 from immunocast.run_inputs import PATIENT_TABLES, explain_inputs
+from immunocast.store.code_state import code_state, environment
 from immunocast.store.runfolder import RunFolder
 
 
@@ -32,7 +33,14 @@ def new_run_id(cfg: DictConfig, now: datetime) -> str:
 def run(cfg: DictConfig, work: RunFolder, run_id: str | None = None) -> None:
     now = datetime.now(UTC)
     created = now.isoformat(timespec="seconds")
-    work.write_meta("report", run_id=run_id or new_run_id(cfg, now), created=created, immunocast_version=__version__)
+    work.write_meta(
+        "report",
+        run_id=run_id or new_run_id(cfg, now),
+        created=created,
+        immunocast_version=__version__,
+        code=code_state(),
+        environment=environment(),
+    )
     (work.path / "config.yaml").write_text(frozen_yaml(cfg))
     (work.path / "summary.md").write_text(summary_markdown(work))
     results_table(work).to_csv(work.path / "results.csv", index=False)

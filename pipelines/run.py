@@ -20,6 +20,7 @@ import train
 from _stage import console, entry
 from immunocast.config import build
 from immunocast.report.terminal import print_results
+from immunocast.store.code_state import code_state
 from immunocast.store.runfolder import RunFolder
 from immunocast.tracking.process import sigterm_raises
 
@@ -33,6 +34,7 @@ STAGES = {
 
 
 def main(cfg: DictConfig) -> None:
+    code_state()  # before anybody edits the code that is running
     run_id = report.new_run_id(cfg, datetime.now(UTC))
     runs = Path(cfg.paths.runs)
     work = RunFolder(runs / f".{run_id}.unfinished")
