@@ -35,12 +35,14 @@ def code_state() -> dict[str, Any]:
     lock_digest : SHA-256 of requirements.lock, None where it is not beside the package.
     """
     root = checkout()
-    commit = _git(root, "rev-parse", "HEAD") if root else None
-    changed = _git(root, "status", "--porcelain", "--untracked-files=all", "--", *CODE_PATHS) if commit else None
+    commit = changed = None
+    if root:
+        commit = _git(root, "rev-parse", "HEAD")
+        changed = _git(root, "status", "--porcelain", "--untracked-files=all", "--", *CODE_PATHS)
     lock = root / "requirements.lock" if root else None
     return {
         "git_commit": commit.strip() if commit else None,
-        "dirty": bool(changed.strip()) if changed is not None else None,
+        "dirty": bool(changed.strip()) if commit and changed is not None else None,
         "dirty_files": sorted(line[3:] for line in changed.splitlines()) if changed else [],
         "source_digest": source_digest(_PACKAGE),
         "lock_digest": hashlib.sha256(lock.read_bytes()).hexdigest() if lock and lock.is_file() else None,

@@ -16,6 +16,8 @@ from immunocast.errors import NotFoundError
 from immunocast.store.runfolder import RunFolder
 from immunocast.tracking import records as rec
 from immunocast.tracking.mlflow import RunHandle, Tracker
+from immunocast.tracking.mlflow.log import log
+from immunocast.tracking.mlflow.models import link_model, log_model
 
 #: Tags by which a publication is found again, and by which it is known to be whole.
 KEY, STATE = "publish_key", "published"
@@ -125,7 +127,7 @@ def _fill(
     # the pipeline closes the run that it opened itself
     with contextlib.nullcontext() if top is handle else tracker.closing(top.run_id):
         tracker.rename(top.run_id, rec.display_name(run, run.run_id))
-        tracker.log(top.run_id, [rec.Tag(KEY, key), rec.Tag(STATE, "started")])
+        log(tracker, top.run_id, [rec.Tag(KEY, key), rec.Tag(STATE, "started")])
         runs: dict[str, str] = {}
         versions: dict[str, str] = {}
         before = {tags.get("model"): i for i, tags in known.items() if i != top.run_id}
@@ -139,8 +141,8 @@ def _fill(
             if version is not None:
                 versions[model] = version
         # the parent's tag comes last: it says that everything below is there
-        tracker.log(top.run_id, rec.run_records(run, log_patient_tables=log_patient_tables), _created_ms(run))
-        tracker.log(top.run_id, [rec.Tag(STATE, "complete")])
+        log(tracker, top.run_id, rec.run_records(run, log_patient_tables=log_patient_tables), _created_ms(run))
+        log(tracker, top.run_id, [rec.Tag(STATE, "complete")])
     return PublishedRun(top.run_id, top.url, False, runs, versions)
 
 
@@ -157,15 +159,15 @@ def _fill_model(
         plain = [r for r in records if not isinstance(r, rec.Model)]
         done = [rec.Tag(STATE, "complete")]
         named = None
-        tracker.log(child, plain, _created_ms(run))
+        log(tracker, child, plain, _created_ms(run))
         for bundle in (r for r in records if isinstance(r, rec.Model)):
-            model_id, version = tracker.log_model(child, bundle, plain, _created_ms(run))
+            model_id, version = log_model(tracker, child, bundle, plain, _created_ms(run))
             if model == run.manifest().get("headline_model"):
-                tracker.link_model(parent, model_id)
+                link_model(tracker, parent, model_id)
             if version is not None:
                 named = f"{bundle.registered_name}/{version}"
                 done.append(rec.Tag(VERSION, named))
-        tracker.log(child, done)
+        log(tracker, child, done)
     return child, named
 
 
