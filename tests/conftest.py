@@ -117,7 +117,7 @@ def start(pipelines, monkeypatch, capsys):
 def finished(tmp_path_factory) -> Finished:
     """A whole run as a user starts it, made once for all workers of a session; tests must not write into its folder.
 
-    Two threads, whatever the machine has; `settings` are the others.
+    One thread; `settings` are the others.
     """
     from immunocast.tracking.process import file_lock
 
@@ -128,7 +128,7 @@ def finished(tmp_path_factory) -> Finished:
         if not said.exists():
             shutil.rmtree(cwd, ignore_errors=True)
             cwd.mkdir()
-            command = [sys.executable, ROOT / "pipelines/run.py", *SMALL, "engine=threads", "engine.n_jobs=2"]
+            command = [sys.executable, ROOT / "pipelines/run.py", *SMALL, "engine=serial"]
             done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
             said.write_text(json.dumps([done.returncode, done.stdout, done.stderr]))
     return Finished(cwd, SMALL, *json.loads(said.read_text()))
