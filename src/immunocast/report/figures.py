@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from immunocast.report import figures_decision as decision
 from immunocast.report import figures_discrimination as discrimination
 from immunocast.report import figures_evaluation as evaluation
 from immunocast.report import figures_explain as explain
@@ -62,6 +63,7 @@ CATALOGUE: dict[str, Drawing] = {
         "Calibration before and after recalibration", evaluation.no_recalibration, evaluation.recalibration
     ),
     "decision_curve": Drawing("Decision curves", discrimination.no_curve("decision"), probability.decision),
+    "decision_difference": Drawing("Gain in net benefit", decision.no_gain, decision.decision_difference),
     "probability_distribution": Drawing(
         "Predicted probability by outcome", probability.no_probabilities, probability.distribution
     ),

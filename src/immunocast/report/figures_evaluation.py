@@ -10,7 +10,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from immunocast.report import text
-from immunocast.report.sections_evaluation import OUTCOMES, group_label
+from immunocast.report.sections_evaluation import group_label
+from immunocast.report.sections_survival import OUTCOMES
 from immunocast.report.style import (
     AMBER,
     BLUE,

@@ -11,7 +11,11 @@ from markupsafe import Markup
 from immunocast.explain.stability_words import agreement_sentences, draw_sentences
 from immunocast.explain.truth_sentences import truth_sentences
 from immunocast.report import sections, sections_explain, text
+from immunocast.report import sections_comparisons as comparisons
+from immunocast.report import sections_controls as controls
+from immunocast.report import sections_decisions as decisions
 from immunocast.report import sections_evaluation as evaluation
+from immunocast.report import sections_survival as survival
 from immunocast.report.contents import contents
 from immunocast.report.explained import agreement_rows, stability_rows
 from immunocast.report.figures import CATALOGUE, Figure, why_missing
@@ -80,16 +84,23 @@ def render(view: RunView, figures: Sequence[Figure], explain: ExplainOne | None 
         discordance=evaluation.discordance_sheet(view),
         meta=evaluation.meta_sheet(view),
         meta_others=evaluation.meta_sheet(view, main=False),
-        nulls=evaluation.null_sheet(view),
+        nulls=controls.null_sheet(view),
         recalibration=evaluation.recalibration_sheet(view),
-        decisions=evaluation.decision_sheets(view),
-        survival=evaluation.survival_sheets(view),
-        risk_groups=evaluation.risk_group_sheet(view),
-        controls=evaluation.control_sheet(view),
-        stability=evaluation.stability_sheet(view),
+        decisions=decisions.decision_sheets(view),
+        survival=survival.survival_sheets(view),
+        risk_groups=survival.risk_group_sheet(view),
+        controls=controls.control_sheet(view),
+        stability=controls.stability_sheet(view),
+        tuning=controls.tuning_sheet(view),
+        horizons=survival.horizon_sheets(view),
+        irae=survival.irae_sheet(view),
+        decisions_by_cohort=decisions.decision_cohort_sheets(view),
+        thresholds=decisions.threshold_sheet(view),
+        prediction_sets=decisions.prediction_set_sheet(view),
+        pairs=comparisons.pair_sheet(view),
         net_benefit=sections.net_benefit_sheet(view),
-        comparison=sections.comparison_sheet(view, ("auroc",)),
-        other_comparisons=sections.other_comparisons(view),
+        comparison=comparisons.comparison_sheet(view, ("auroc",)),
+        other_comparisons=comparisons.other_comparisons(view),
         importance=sections.importance_sheet(view),
         kinds=KINDS,
         patients=in_depth(view, explain),
