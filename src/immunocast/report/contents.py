@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from html.parser import HTMLParser
+from html import unescape
 
 
 @dataclass
@@ -47,34 +47,26 @@ def contents(html: str) -> list[Entry]:
     >>> contents('<section id="a"><h2>A</h2><h3 id="b">B &amp; C</h3></section>')
     [Entry(id='a', title='A', below=[Entry(id='b', title='B & C', below=[])])]
     """
-    reader = _Headings()
-    reader.feed(html)
-    return reader.found
+    found: list[Entry] = []
+    section = named = ""
+    for attributes, level, own, words in _PLACES.findall(html):
+        if not level:
+            section, named = _attribute(attributes, "id"), _attribute(attributes, "data-contents")
+        elif level == "2" and section:
+            found.append(Entry(section, named or _plain(words)))
+        elif level == "3" and found and _attribute(own, "id"):
+            found[-1].below.append(Entry(_attribute(own, "id"), _plain(words)))
+    return found
 
 
-class _Headings(HTMLParser):
-    def __init__(self) -> None:
-        super().__init__()
-        self.found: list[Entry] = []
-        self._section, self._named = "", ""
-        self._open: Entry | None = None
+# where sections begin, and whole headings: a parser would read through the pictures too, nearly all of the page
+_PLACES = re.compile(r"<section\b([^>]*)>|<h([23])\b([^>]*)>(.*?)</h\2>", re.S)
 
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        own = dict(attrs).get("id") or ""
-        if tag == "section":
-            self._section, self._named = own, dict(attrs).get("data-contents") or ""
-        elif tag == "h2" and self._section:
-            entry = Entry(self._section, self._named)
-            self._open = None if self._named else entry
-            self.found.append(entry)
-        elif tag == "h3" and own and self.found:
-            self._open = Entry(own, "")
-            self.found[-1].below.append(self._open)
 
-    def handle_data(self, data: str) -> None:
-        if self._open is not None:
-            self._open.title += data
+def _attribute(attributes: str, name: str) -> str:
+    found = re.search(rf'(?:^|\s){name}="([^"]*)"', attributes)
+    return unescape(found[1]) if found else ""
 
-    def handle_endtag(self, tag: str) -> None:
-        if tag in ("h2", "h3"):
-            self._open = None
+
+def _plain(words: str) -> str:
+    return unescape(re.sub(r"<[^>]+>", "", words))

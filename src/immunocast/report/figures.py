@@ -98,12 +98,13 @@ CATALOGUE: dict[str, Drawing] = {
 }
 
 
-def make_figures(run: RunFolder) -> list[Figure]:
+def make_figures(run: RunFolder, view: RunView | None = None) -> list[Figure]:
     """Draw all figures that the run's tables allow.
 
     Parameters
     ----------
     run : a run folder with a manifest; an absent table costs the figures that need it.
+    view : the same run as already read, so that its tables are read once; None reads them.
 
     Returns
     -------
@@ -114,7 +115,7 @@ def make_figures(run: RunFolder) -> list[Figure]:
     NotFoundError
         Where the run has no manifest.
     """
-    view = RunView(run)
+    view = view or RunView(run)
     mark = "Synthetic data, no patient exists. " if view.synthetic else ""
     figures = []
     for name, drawing in CATALOGUE.items():

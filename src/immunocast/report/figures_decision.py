@@ -47,6 +47,9 @@ def decision_difference(view: RunView, path: Path, title: str) -> tuple[str, str
             axes.set_title(f"less {clip_label(_name(view, other), 30)}", fontsize=9.5)
             axes.set_xlabel("Threshold probability")
             quiet(axes)
+        # far above, where acting on everybody does harm, there is nothing to read
+        seen = pd.concat(shown.values())[["y", "ci_low", "ci_high"]]
+        grid[0].set_ylim(max(float(seen.min().min()), -0.15) - 0.01, min(float(seen.max().max()), 0.25) + 0.01)
         grid[0].set_ylabel("Gain in net benefit")
     caption = (
         f"Net benefit of {view.label(view.headline)} less that of the other, on the same patients; band: 95 %. "

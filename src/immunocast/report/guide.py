@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from immunocast.cohort.vocabulary import label
 from immunocast.report import text
 from immunocast.report.figures_explain import importance_rows
 from immunocast.report.flow import participant_flow
 from immunocast.report.sections_evaluation import group_label
+from immunocast.report.shown import cohort_estimates, range_over_cohorts
 from immunocast.report.view import RunView
 
 
@@ -50,23 +50,6 @@ def reading_guide(view: RunView) -> list[Step]:
         Step("What drives it?", _drivers(view), "explanation", "What drives predictions"),
         Step("What must not be concluded?", "Read these last lines before quoting any number.", "limits", "Limits"),
     ]
-
-
-def cohort_estimates(view: RunView, metric: str = "auroc") -> list[tuple[str, dict[str, Any]]]:
-    """Estimates of the headline model in each cohort that is large enough, lowest first."""
-    rows = [(c, view.metric(metric, view.headline, c)) for c in view.cohort_ids]
-    found = [(c, r) for c, r in rows if r is not None and text.is_number(r["estimate"])]
-    return sorted(found, key=lambda pair: (float(pair[1]["estimate"]), pair[0]))
-
-
-def range_over_cohorts(view: RunView) -> str:
-    """Lowest and highest AUROC of the headline model over cohorts; "" where fewer than two have one."""
-    found = cohort_estimates(view)
-    if len(found) < 2:
-        return ""
-    (low, a), (high, b) = found[0], found[-1]
-    lowest, highest = text.number(a["estimate"]), text.number(b["estimate"])
-    return f"By cohort the AUROC lies between {lowest} ({low}) and {highest} ({high})"
 
 
 def _whom(view: RunView) -> str:

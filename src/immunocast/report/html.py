@@ -31,7 +31,9 @@ from immunocast.store.runfolder import RunFolder
 REPORT = "report.html"
 
 
-def write_report(run: RunFolder, figures: Sequence[Figure], explain: ExplainOne | None = None) -> Path:
+def write_report(
+    run: RunFolder, figures: Sequence[Figure], explain: ExplainOne | None = None, view: RunView | None = None
+) -> Path:
     """Write `report.html` into the run folder.
 
     Parameters
@@ -39,6 +41,7 @@ def write_report(run: RunFolder, figures: Sequence[Figure], explain: ExplainOne 
     run : a run folder with a manifest. A table that is absent costs its section, which then says why.
     figures : what `make_figures` returned; pictures are put into the file.
     explain : explains the example patients in words; None for their pictures only.
+    view : the same run as already read, so that its tables are read once; None reads them.
 
     Returns
     -------
@@ -49,7 +52,7 @@ def write_report(run: RunFolder, figures: Sequence[Figure], explain: ExplainOne 
     NotFoundError
         Where the run has no manifest.
     """
-    view = RunView(run)
+    view = view or RunView(run)
     path = run.path / REPORT
     path.write_text(render(view, figures, explain), encoding="utf-8")
     return path

@@ -201,10 +201,12 @@ class Notes:
     def __init__(self, view: RunView) -> None:
         self._view = view
         self._where: dict[str, list[str]] = {}
+        self._all: set[str] = set()
 
     def add(self, note: Any, where: str) -> None:
         """Keep a note of a table's row; an empty one is no note. `where` is "" for what holds for the whole table."""
         words = self._view.relabel(note)
+        self._all.add(where)
         if not words:
             return
         places = self._where.setdefault(words, [])
@@ -212,10 +214,10 @@ class Notes:
             places.append(where)
 
     def lines(self) -> list[str]:
-        """One line a note."""
+        """One line a note, with the places where it applies unless these are all of several."""
         return [
             f"{note} ({'; '.join(where[:3])}{f' and {len(where) - 3} more' if len(where) > 3 else ''})"
-            if where
+            if where and not 2 < len(self._all) == len(where)
             else note
             for note, where in self._where.items()
         ]

@@ -33,12 +33,14 @@ def decision_sheets(view: RunView) -> list[Sheet]:
     for (rule, threshold), part in _by_rule(frame):
         measures = [m for m in _measures(view) if part.loc[part["metric"] == m, "estimate"].notna().any()]
         rows, notes = [], Notes(view)
+        by_model: dict[tuple[str, str], dict[str, dict[str, Any]]] = {}
+        for row in dicts(part):
+            by_model.setdefault((row["model"], row["recalibration"]), {})[str(row["metric"])] = row
         for model, recalibration, name in [*view.variants(), ("treat_all", "none", view.label("treat_all"))]:
-            here = part[(part["model"] == model) & (part["recalibration"] == recalibration)]
+            found = by_model.get((model, recalibration), {})
             spoken = model in (view.headline, view.reference) or recalibration == "none"
-            if here.empty or not spoken or (model in view.rules and rule != "cutoff"):
+            if not found or not spoken or (model in view.rules and rule != "cutoff"):
                 continue
-            found = {str(r["metric"]): r for r in dicts(here)}
             first = next(iter(found.values()))
             cut = text.number(first["threshold"], 2) or "–"
             rows.append(

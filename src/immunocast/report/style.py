@@ -15,8 +15,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure as Canvas
 from matplotlib.layout_engine import ConstrainedLayoutEngine
-from PIL import Image  # matplotlib writes PNG files with it
 
+from immunocast.report.palette import with_palette
 from immunocast.report.view import RunView
 
 INK, MUTED, GRID, PAPER = "#1b2733", "#5f6c7b", "#e4e8ed", "#ffffff"
@@ -114,10 +114,8 @@ def canvas(view: RunView, path: Path, title: str, height: float, width: float = 
         figure.set_dpi(DPI)
         drawn = FigureCanvasAgg(figure)
         drawn.draw()
-        # 256 colours of its own: a third of the bytes, and no pixel is visibly another; no version and no time in it
-        picture = Image.fromarray(np.asarray(drawn.buffer_rgba())).convert("RGB")
-        few = picture.quantize(256, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
-        few.save(path, format="PNG", dpi=(DPI, DPI))
+        # no version and no time in it
+        with_palette(np.asarray(drawn.buffer_rgba())).save(path, format="PNG", dpi=(DPI, DPI))
 
 
 def quiet(axes: Axes, grid: str = "both") -> None:
