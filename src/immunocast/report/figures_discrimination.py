@@ -221,7 +221,7 @@ def _forest_low(view: RunView, models: list[str]) -> float:
 
 def _forest_row(axes: Axes, row: dict[str, Any] | None, place: int, line: Any, low: float) -> None:
     if row is None or not text.is_number(row["estimate"]):
-        axes.text(0.515, place, text.estimate(row), va="center", fontsize=8, color=GREY, style="italic")
+        axes.text(0.515, place, text.estimate(row), va="center", fontsize=8, color=MUTED, style="italic")
         return
     if text.is_number(row["ci_low"]):
         axes.plot([row["ci_low"], row["ci_high"]], [place, place], color=line.color, lw=1.8)
@@ -232,7 +232,7 @@ def _difference_row(axes: Axes, view: RunView, row: dict[str, Any] | None, place
     right = axes.get_yaxis_transform()
     if row is None or not text.is_number(row["difference"]):
         note = text.short_note(view.relabel(row["note"] if row else ""), 44) or text.estimate(row, column="difference")
-        axes.text(1.02, place, note, transform=right, va="center", fontsize=8.5, color=GREY, style="italic")
+        axes.text(1.02, place, note, transform=right, va="center", fontsize=8.5, color=MUTED, style="italic")
         return
     if text.is_number(row["ci_low"]):
         axes.plot([row["ci_low"], row["ci_high"]], [place, place], color=color, lw=2)

@@ -272,7 +272,7 @@ def _at_risk(axes: Axes, points: pd.DataFrame, groups: list[str], months: np.nda
             # the number that is at risk from the last point up to the month on
             place = int(np.searchsorted(here["x"].to_numpy(), month, side="left"))
             n = int(here["n"].iloc[place]) if place < len(here) else 0
-            axes.text(month, -line, f"{n:,}", ha="center", va="center", fontsize=8.5, color=_GROUPS.get(group, GREY))
+            axes.text(month, -line, f"{n:,}", ha="center", va="center", fontsize=8.5, color=INK)
     axes.set(ylim=(-len(groups) + 0.4, 0.6))
     axes.set_yticks([-i for i in range(len(groups))], [text.humanise(g) for g in groups])
     axes.set_title("At risk", fontsize=8.5, fontweight="normal", color=MUTED)

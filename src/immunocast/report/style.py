@@ -23,6 +23,8 @@ INK, MUTED, GRID, PAPER = "#1b2733", "#5f6c7b", "#e4e8ed", "#ffffff"
 #: Okabe and Ito (2008), "Color Universal Design": eight colours that all common kinds of sight tell apart.
 BLUE, VERMILLION, GREEN, PINK = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
 AMBER, SKY, GREY = "#E69F00", "#56B4E9", "#7a8794"
+#: The mark of synthetic data: vermillion, dark enough for words (6.5 to 1 on white).
+MARK = "#a34300"
 RESPONDER, NON_RESPONDER = "#009E73", "#9aa5b1"
 #: Low to high value of a feature: amber over light grey to blue, told apart without red and green.
 VALUE_MAP = LinearSegmentedColormap.from_list("value", ["#d98200", "#dfe3e8", "#00558c"])
@@ -108,7 +110,7 @@ def canvas(view: RunView, path: Path, title: str, height: float, width: float = 
         if view.synthetic:
             figure.text(
                 0.988, 0.06 / height, "SYNTHETIC DATA, no patient exists", ha="right", va="bottom",
-                fontsize=8, fontweight="bold", color=VERMILLION,
+                fontsize=8, fontweight="bold", color=MARK,
             )  # fmt: skip
         path.parent.mkdir(parents=True, exist_ok=True)
         figure.set_dpi(DPI)
