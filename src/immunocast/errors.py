@@ -44,7 +44,7 @@ class FetchError(ImmunocastError):
 
 
 class ConflictError(ImmunocastError):
-    """Somebody else changed the same thing meanwhile: nothing was overwritten, and the mend is to look and try again."""
+    """Somebody else changed the same thing meanwhile: nothing was overwritten; look, and try again."""
 
     exit_code = 7
 

@@ -58,7 +58,8 @@ def auroc_vs_champion(evidence: Evidence, settings: AgainstChampion) -> Finding:
             return unknown(f"{champion.title} has another {what}: {theirs.get(key)}, here {ours.get(key)}")
     if settings.same_scheme and ours.get("scheme") != theirs.get("scheme"):
         return unknown(
-            f"{champion.title} was validated by {theirs.get('scheme')}, this run by {ours.get('scheme')}: another question"
+            f"{champion.title} was validated by {theirs.get('scheme')}, this run by {ours.get('scheme')}: "
+            "another question"
         )
     if not (evidence.run.has_table("predictions") and champion.run.has_table("predictions")):
         whose = champion.title if evidence.run.has_table("predictions") else "this run"
@@ -66,8 +67,8 @@ def auroc_vs_champion(evidence: Evidence, settings: AgainstChampion) -> Finding:
     common = common_predictions(evidence.run, evidence.model, champion.run, champion.model)
     if common.n_changed > settings.max_outcomes_changed * common.n_common:
         return unknown(
-            f"{common.n_changed:,} of {common.n_common:,} patients in common with {champion.title} have another outcome "
-            f"there: other data, or other patients under the same ids; at most {settings.max_outcomes_changed:.0%}"
+            f"{common.n_changed:,} of {common.n_common:,} patients in common with {champion.title} have another "
+            f"outcome there: other data, or other patients under the same ids; at most {settings.max_outcomes_changed:.0%}"
         )
     finding = non_inferior(_compare(common, settings), champion.title, settings)
     out = [
@@ -174,7 +175,9 @@ def _compare(common: Common, settings: AgainstChampion) -> dict[str, object]:
     if not panel.enough(used, settings.min_events):
         return none | counts
     found = influence_difference(
-        combined_influence(panel, candidate, masks), combined_influence(panel, champion, masks), persons_of(panel, masks)
+        combined_influence(panel, candidate, masks),
+        combined_influence(panel, champion, masks),
+        persons_of(panel, masks),
     )
     ends = {"difference": found.difference, "ci_low": found.ci_low, "ci_high": found.ci_high}
     return none | counts | ends

@@ -40,6 +40,6 @@ def non_inferior(row: dict[str, Any], other: str, settings: Margin) -> Finding:
         return unknown(f"no interval of the difference from {other}: {row['note'] or 'not estimated'}")
     return passed_if(
         float(row["ci_low"]) >= -settings.margin,
-        f"AUROC minus that of {other} {interval(row, 'difference', sign='+')} on {n:,} common patients, {events:,} with "
-        f"the event; the lower end at least {-settings.margin:g}",
+        f"AUROC minus that of {other} {interval(row, 'difference', sign='+')} on {n:,} common patients, {events:,} "
+        f"with the event; the lower end at least {-settings.margin:g}",
     )

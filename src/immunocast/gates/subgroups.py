@@ -32,6 +32,7 @@ def subgroups(evidence: Evidence, settings: Collapse) -> Finding:
         return unknown("the run has no estimates in subgroups of this model: put it among evaluation.subgroup_models")
     if whole is None or not known(whole["estimate"]):
         return unknown("the run has no AUROC of this model over all patients")
+    rows = rows[rows["n"] != whole["n"]]  # a level that is everybody tests nothing
     tested = levels_tested(rows, float(whole["estimate"]))
     small = len(rows) - len(tested)
     left = f"; {small} too small" if small else ""

@@ -201,7 +201,7 @@ def parse(stored: Iterable[tuple[int, str]]) -> Log:
 
 
 def _read(text: str) -> tuple[Entry, str] | None:
-    """An entry and the hash that its stored content has; later versions may have stored more, or less, than this one."""
+    """An entry and the hash that its stored content has, whichever fields the version that wrote it knew."""
     names = {f.name for f in fields(Entry)}
     try:
         content = json.loads(text)

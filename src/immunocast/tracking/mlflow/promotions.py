@@ -26,7 +26,7 @@ LOG_TAG = "immunocast.promotion_log"
 _KEY = "entry.{:06d}"
 
 
-class Taken(Exception):
+class TakenError(Exception):
     """Another host wrote the entry of this number first; `log` is what stands there now."""
 
     def __init__(self, log: Log):
@@ -55,7 +55,7 @@ def append(tracker: Tracker, draft: Entry, last: Entry | None) -> Entry:
 
     Raises
     ------
-    Taken
+    TakenError
         Where another entry has the number.
     """
     from mlflow.exceptions import MlflowException
@@ -70,7 +70,7 @@ def append(tracker: Tracker, draft: Entry, last: Entry | None) -> Entry:
         if there is None:
             raise
         if there.hash != entry.hash:
-            raise Taken(log) from None
+            raise TakenError(log) from None
     return entry
 
 
