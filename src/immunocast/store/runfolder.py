@@ -69,6 +69,11 @@ class RunFolder:
         if name not in TABLES:
             raise NotFoundError(f"There is no table {name!r}. Tables: {', '.join(TABLES)}.")
         if not self.has_table(name):
+            if f"tables/{name}.parquet" in self.read_json("manifest.json").get("digests", {}):
+                raise NotFoundError(
+                    f"{self.path} has no table {name!r}, though the run made it: it was left out when the run was "
+                    "published, or was deleted here. The original run folder has it."
+                )
             raise NotFoundError(f"{self.path} has no table {name!r}: the stage that writes it has not run.")
         return pd.read_parquet(self.table_path(name))
 

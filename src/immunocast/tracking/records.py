@@ -20,13 +20,14 @@ from immunocast.cohort.vocabulary import VOCABULARY
 from immunocast.errors import NotFoundError
 from immunocast.models.spec import ModelSpec
 from immunocast.store.runfolder import RunFolder
+from immunocast.store.schemas import TABLES
 from immunocast.tracking.describe import describe_model
 from immunocast.tracking.readable import readable_tables
 
 SYNTHETIC_BANNER = "**SYNTHETIC DATA: no patient exists. Nothing here says anything about real patients.**"
 
 #: Tables with a row a patient. They are left out where `log_patient_tables` is off.
-PATIENT_TABLES = ("cohort", "truth", "predictions", "stability", "shap")
+PATIENT_TABLES = tuple(name for name, table in TABLES.items() if "patient_id" in table.columns)
 
 
 @dataclass(frozen=True)

@@ -150,11 +150,11 @@ class Tracker:
             return root
         return Path(root).absolute().as_uri()
 
-    def run_url(self, run_id: str) -> str:
-        """Where the UI shows a run; for a database, where `mlflow ui` shows it by default."""
+    def run_url(self, run_id: str, experiment_id: str | None = None) -> str:
+        """Where the UI shows a run (of another experiment); for a database, where `mlflow ui` shows it by default."""
         base = self.shown_uri.rstrip("/") if self.uri.startswith("http") else "http://127.0.0.1:5000"
         # without the parameter the UI opens a run among its pages for language agents
-        return f"{base}/#/experiments/{self.experiment_id}/runs/{run_id}?workflowType=machine_learning"
+        return f"{base}/#/experiments/{experiment_id or self.experiment_id}/runs/{run_id}?workflowType=machine_learning"
 
     # -- the life of a run ---------------------------------------------------------------------------------
 
