@@ -68,7 +68,8 @@ def auroc_vs_champion(evidence: Evidence, settings: AgainstChampion) -> Finding:
     if common.n_changed > settings.max_outcomes_changed * common.n_common:
         return unknown(
             f"{common.n_changed:,} of {common.n_common:,} patients in common with {champion.title} have another "
-            f"outcome there: other data, or other patients under the same ids; at most {settings.max_outcomes_changed:.0%}"
+            "outcome there: other data, or other patients under the same ids; at most "
+            f"{settings.max_outcomes_changed:.0%}"
         )
     finding = non_inferior(_compare(common, settings), champion.title, settings)
     out = [
@@ -161,7 +162,14 @@ def _known_elsewhere(roster: pd.DataFrame, predicted: pd.DataFrame, person: pd.S
 
 def _compare(common: Common, settings: AgainstChampion) -> dict[str, object]:
     """A row as the comparisons table has it, for AUROC within cohorts and folds."""
-    none = {"n_common": 0, "n_events": 0, "difference": None, "ci_low": None, "ci_high": None, "note": ""}
+    none: dict[str, object] = {
+        "n_common": 0,
+        "n_events": 0,
+        "difference": None,
+        "ci_low": None,
+        "ci_high": None,
+        "note": "",
+    }
     if common.predictions.empty:
         return none
     (panel,) = panels(common.predictions, n_resamples=1, seed=0)  # DeLong's test takes no resamples

@@ -111,8 +111,8 @@ class Moved:
         """What is to be seen of it."""
         now = "no version" if self.now is None else f"version {self.now}"
         return (
-            f"{self.entry.alias} of {self.entry.name} is {now}, by the log version {self.entry.to}: it was moved, or its "
-            "version deleted, outside of immunocast"
+            f"{self.entry.alias} of {self.entry.name} is {now}, by the log version {self.entry.to}: it was moved, or "
+            "its version deleted, outside of immunocast"
         )
 
 
