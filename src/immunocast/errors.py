@@ -43,6 +43,12 @@ class FetchError(ImmunocastError):
         self.status = status
 
 
+class ConflictError(ImmunocastError):
+    """Somebody else changed the same thing meanwhile: nothing was overwritten; look, and try again."""
+
+    exit_code = 7
+
+
 @dataclass(frozen=True)
 class Problem:
     """One thing wrong in a file.
