@@ -12,12 +12,17 @@ import json
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+import pandas as pd
+
 from immunocast.errors import NotFoundError
 from immunocast.store.runfolder import RunFolder
 from immunocast.tracking import records as rec
+from immunocast.tracking.links import Addresses, addressed
 from immunocast.tracking.mlflow import RunHandle, Tracker
 from immunocast.tracking.mlflow.log import log
 from immunocast.tracking.mlflow.models import link_model, log_model
+from immunocast.tracking.mlflow.views import ensure_views
+from immunocast.tracking.readable import readable_tables
 
 #: Tags by which a publication is found again, and by which it is known to be whole.
 KEY, STATE = "publish_key", "published"
@@ -130,24 +135,34 @@ def _fill(
         log(tracker, top.run_id, [rec.Tag(KEY, key), rec.Tag(STATE, "started")])
         runs: dict[str, str] = {}
         versions: dict[str, str] = {}
+        readable = readable_tables(run)
         before = {tags.get("model"): i for i, tags in known.items() if i != top.run_id}
         for model in run.manifest().get("models", {}):
             child = before.get(model)
             if child is not None and known[child].get(STATE) == "complete":
                 version = known[child].get(VERSION)
             else:
-                child, version = _fill_model(run, tracker, key, model, top.run_id, child)
+                child, version = _fill_model(run, tracker, key, model, top.run_id, child, readable)
             runs[model] = child
             if version is not None:
                 versions[model] = version
         # the parent's tag comes last: it says that everything below is there
-        log(tracker, top.run_id, rec.run_records(run, log_patient_tables=log_patient_tables), _created_ms(run))
+        records = rec.run_records(run, log_patient_tables=log_patient_tables, readable=readable)
+        here = Addresses(tracker.experiment_id, run.run_id, top.run_id)
+        log(tracker, top.run_id, addressed(records, here), _created_ms(run))
+        ensure_views(tracker)
         log(tracker, top.run_id, [rec.Tag(STATE, "complete")])
     return PublishedRun(top.run_id, top.url, False, runs, versions)
 
 
 def _fill_model(
-    run: RunFolder, tracker: Tracker, key: str, model: str, parent: str, child: str | None
+    run: RunFolder,
+    tracker: Tracker,
+    key: str,
+    model: str,
+    parent: str,
+    child: str | None,
+    readable: dict[str, pd.DataFrame],
 ) -> tuple[str, str | None]:
     if child is None:
         name = model  # short: the parent's name, the tag and the description say that a run is synthetic
@@ -155,7 +170,8 @@ def _fill_model(
     else:
         tracker.resume(child)
     with tracker.closing(child):
-        records = list(rec.model_records(run, model))
+        here = Addresses(tracker.experiment_id, run.run_id, child, parent)
+        records = list(addressed(rec.model_records(run, model, readable), here))
         plain = [r for r in records if not isinstance(r, rec.Model)]
         done = [rec.Tag(STATE, "complete")]
         named = None
