@@ -121,7 +121,7 @@ def decision_sheets(view: RunView) -> list[Sheet]:
             for row in found.values():
                 notes.add(row["note"], name)
         heads = ["Model", "Threshold", "Acted on", *(_measures(view)[m] for m in measures)]
-        title = f"fixed at {threshold:g}" if rule == "fixed" else _rule_label(rule)
+        title = f"fixed at {threshold:g}" if rule == "fixed" else rule_label(rule)
         sheets.append(Sheet(heads, rows, notes.lines(), place_of(rows, view.label(view.headline)), title))
     return [s for s in sheets if s.rows]
 
@@ -391,7 +391,7 @@ def _number(value: Any) -> float:
     return float(value) if text.is_number(value) else -1.0
 
 
-def _rule_label(rule: str) -> str:
+def rule_label(rule: str) -> str:
     """A rule of thresholds in words."""
     if rule == "youden":
         return "Youden’s index (largest sensitivity + specificity in training)"

@@ -20,6 +20,7 @@ from immunocast.cohort.vocabulary import VOCABULARY
 from immunocast.errors import NotFoundError
 from immunocast.models.spec import ModelSpec
 from immunocast.store.runfolder import RunFolder
+from immunocast.tracking.cards import card_files_of, card_folder, card_lines
 from immunocast.tracking.describe import describe_model
 from immunocast.tracking.readable import readable_tables
 
@@ -112,6 +113,8 @@ class Model:
     description : markdown for its page.
     tags : labels of the model and its version.
     predicts : what its probability is of, in words.
+    card : folder of its model card, None where the run has none.
+    version_description : markdown for the version's page; "" takes `description`.
     """
 
     name: str
@@ -122,6 +125,8 @@ class Model:
     description: str
     tags: dict[str, str]
     predicts: str
+    card: Path | None = None
+    version_description: str = ""
 
 
 Record = Param | Metric | Tag | Description | Artifact | ReadableTable | Dataset | Model
@@ -272,7 +277,16 @@ def model_records(run: RunFolder, model: str) -> Iterator[Record]:
         name = f"immunocast-{model}" + ("" if endpoint == "response" else f"-{endpoint}")
         registered = display_name(run, name).replace(" ", "-") if spec.learned else None
         title = words_of(endpoint, manifest.get("endpoint_settings")).title
-        yield Model(model, label, bundle, spec, registered, description, tags, title)
+        card = card_folder(run, model)
+        about = _with_banner(run, f"{card_lines(card)}\n\n{describe_model(run, model, label, spec)}") if card else ""
+        yield Model(model, label, bundle, spec, registered, description, tags, title, card, about)
+    if card := card_folder(run, model):
+        yield from card_files(card)
+
+
+def card_files(card: Path) -> Iterator[Artifact]:
+    """The files of a model card, below card/ among a run's artifacts."""
+    yield from (Artifact(file, f"card/{file.relative_to(card).as_posix()}") for file in card_files_of(card))
 
 
 def _manifest(run: RunFolder) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""TRIPOD+AI against the files that are really there: an item is evidenced by what can be opened, and by nothing else."""
+"""TRIPOD+AI against the files that are really there: an item is evidenced by what can be opened, by nothing else."""
 
 from __future__ import annotations
 
@@ -156,7 +156,7 @@ class _Files:
         self._parts: dict[str, set[str]] = {}
 
     def state(self, evidence: Evidence) -> str:
-        """"there", "absent" where the card was made without it, else the name of the file with what is wrong."""
+        """One of "there", "absent" where the card was made without it, else the name of the file with what is wrong."""
         path = evidence.path
         if path not in self._states:
             self._states[path] = self._bundle() if path == "bundle" else self._file(path)

@@ -7,7 +7,7 @@ import pandas as pd
 
 from immunocast.cohort.vocabulary import VOCABULARY
 from immunocast.report.card.facts import Facts
-from immunocast.report.text import level_label, number
+from immunocast.report.text import level_label
 
 _MOST_LEVELS = 20
 
@@ -21,6 +21,13 @@ def development_evaluation(facts: Facts) -> pd.DataFrame:
     `difference`: for numbers the difference of means over the root of the mean variance (standardised mean difference),
     for levels the difference in share; evaluation minus development. Empty under repeated k-fold.
     """
+    known = facts.shared.developed
+    if facts.spec.inputs not in known:  # models mostly share their inputs
+        known[facts.spec.inputs] = _table(facts)
+    return known[facts.spec.inputs]
+
+
+def _table(facts: Facts) -> pd.DataFrame:
     rows: list[dict[str, object]] = []
     for fold, (trained, predicted) in facts.shared.folds.items():
         if trained.empty or predicted.empty:
@@ -50,7 +57,8 @@ def _number(fold: str, name: str, a: pd.Series, b: pd.Series) -> dict[str, objec
 def _level(fold: str, name: str, shown: str, a: pd.Series, b: pd.Series, level: object) -> dict[str, object]:
     x, y = a.dropna(), b.dropna()
     shares = [float((s == level).mean()) if len(s) else np.nan for s in (x, y)]
-    return _row(fold, name, shown, a, b, *(number(100 * s, 1) and f"{100 * s:.1f} %" for s in shares), shares[1] - shares[0])
+    x_share, y_share = (f"{100 * s:.1f} %" if s == s else "" for s in shares)
+    return _row(fold, name, shown, a, b, x_share, y_share, shares[1] - shares[0])
 
 
 def _row(

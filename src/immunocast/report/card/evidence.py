@@ -9,13 +9,11 @@ import numpy as np
 import pandas as pd
 
 from immunocast.cohort.vocabulary import MEASURED_SUFFIX, VOCABULARY, label
-from immunocast.report import text
 from immunocast.report.card import words
 from immunocast.report.card.development import development_evaluation
-from immunocast.report.card.facts import PARTITIONS, Facts
+from immunocast.report.card.facts import Facts
 from immunocast.report.card.population import population
 from immunocast.report.card.specification import coefficients, specification
-from immunocast.report.verdict import verdict
 
 #: Estimates of survival have rows of their own; a reader of the main table looks for these.
 _CALIBRATION = ("oe_ratio", "calibration_intercept", "calibration_slope", "ici", "brier")
@@ -68,15 +66,16 @@ def _estimates(facts: Facts) -> dict[str, pd.DataFrame]:
     plain = curves[curves["model"].isin(["treat_all", "treat_none"]) & curves["cohort_id"].isin(["combined", "pooled"])]
     several = metrics["metric"].isin(_CALIBRATION) & metrics["cohort_id"].isin(["combined", "pooled"]) & everybody
     updated = metrics[several] if len(facts.names) > 1 else metrics.iloc[:0]
+    beside, spread = pd.concat([own, plain]), facts.rows("heterogeneity")
     return {
         "metrics.csv": _lean(metrics[everybody]),
         "subgroups.csv": _lean(metrics[~everybody & ~discordant]),
         "discordance.csv": _lean(metrics[discordant]),
         "comparisons.csv": _lean(facts.rows("comparisons")),
         "calibration.csv": _lean(own[own["curve"].isin(["calibration", "calibration_smooth"])]),
-        "decision_curve.csv": _lean(pd.concat([own, plain])[lambda f: f["curve"].isin(decision)]),
+        "decision_curve.csv": _lean(beside[beside["curve"].isin(decision)]),
         "recalibration.csv": _lean(updated),
-        "heterogeneity.csv": _lean(facts.rows("heterogeneity")[lambda f: f["estimate"].notna()]),
+        "heterogeneity.csv": _lean(spread[spread["estimate"].notna()]),
         "decisions.csv": _lean(facts.rows("decisions")),
         "risk_groups.csv": _lean(facts.rows("risk_groups")),
         "controls.csv": _lean(facts.rows("controls")),
@@ -95,12 +94,14 @@ def _explanation(facts: Facts) -> dict[str, pd.DataFrame]:
 
 def _lean(frame: pd.DataFrame) -> pd.DataFrame:
     """Without what is the same on every row of a run."""
-    return frame.drop(columns=["scheme", "endpoint", "model" if frame["model"].nunique() < 2 else "scheme"], errors="ignore")
+    return frame.drop(
+        columns=["scheme", "endpoint", "model" if frame["model"].nunique() < 2 else "scheme"], errors="ignore"
+    )
 
 
 def summary(facts: Facts) -> dict[str, Any]:
     """The card's head: title, question and verdict in sentences."""
-    said = verdict(facts.view)
+    said = facts.verdict
     return {
         "synthetic": facts.view.synthetic,
         "title": words.title(facts),
@@ -232,7 +233,7 @@ def _folds(facts: Facts) -> pd.DataFrame:
     trained = facts.rows("thresholds").drop_duplicates(["repeat", "fold"]).set_index(["repeat", "fold"])
     rows = []
     for key, part in frame.groupby(["repeat", "fold"], sort=True):
-        repeat, fold = int(key[0]), str(key[1])  # type: ignore[index, call-overload]
+        repeat, fold = int(key[0]), str(key[1])  # type: ignore[call-overload]
         known = trained.loc[(repeat, fold)] if (repeat, fold) in trained.index else None
         rows.append(
             {
@@ -268,25 +269,14 @@ def _thresholds(facts: Facts) -> pd.DataFrame:
     learned = facts.rows("thresholds").drop(columns=["scheme", "endpoint", "model"], errors="ignore")
     learned = learned[["rule", *(c for c in learned if c != "rule")]]
     fixed = [
-        {"rule": "fixed", "recalibration": "none", "fold": "all", "threshold": float(t), "note": "evaluation.thresholds"}
+        {
+            "rule": "fixed",
+            "recalibration": "none",
+            "fold": "all",
+            "threshold": float(t),
+            "note": "evaluation.thresholds",
+        }
         for t in facts.view.manifest.get("thresholds") or []
     ]
     frames = [f for f in (learned, pd.DataFrame(fixed)) if len(f)]
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
-
-
-def unseen(facts: Facts) -> str:
-    """What the evaluation patients had that no model had seen, "" for nothing."""
-    from immunocast.report.card.facts import UNSEEN
-
-    return UNSEEN.get(facts.view.scheme, "")
-
-
-def refit(facts: Facts) -> bool:
-    """Whether the final model is a refit on all patients, and not one that was itself evaluated."""
-    return facts.view.scheme in PARTITIONS
-
-
-def share(part: float, whole: float) -> str:
-    """A share in per cent."""
-    return text.percent(part, whole)

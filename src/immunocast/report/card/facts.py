@@ -16,8 +16,10 @@ from immunocast.cohort.vocabulary import label
 from immunocast.errors import ImmunocastError
 from immunocast.models.spec import ModelSpec
 from immunocast.report import text
+from immunocast.report.card.population import count_patients
 from immunocast.report.flow import FlowRow, participant_flow
 from immunocast.report.table_one import table_one
+from immunocast.report.verdict import Verdict, verdict
 from immunocast.report.view import RunView
 from immunocast.store.runfolder import RunFolder, file_digest
 
@@ -40,6 +42,10 @@ class RunFacts:
     def __init__(self, run: RunFolder) -> None:
         self.run = run
         self.view = RunView(run)
+        # look-ups that the views of all models then share
+        self.view.metric("auroc", self.view.headline)
+        self.view.predictions, self.view.cohort  # noqa: B018
+        self.developed: dict[tuple[str, ...], pd.DataFrame] = {}
 
     @cached_property
     def learned(self) -> list[str]:
@@ -108,6 +114,11 @@ class RunFacts:
                 pass
         return cohort.assign(y_true=y)[y.notna().to_numpy()].reset_index(drop=True)
 
+    @cached_property
+    def population(self) -> list[dict[str, object]]:
+        """Counts of the patients with an outcome."""
+        return count_patients(self.labelled)
+
     def _trainable(self, cohort: pd.DataFrame, fold: pd.Series) -> pd.Series:
         design = self.config.get("validation") or {}
         if self.view.scheme == "temporal" and isinstance(design.get("test_from"), int):
@@ -164,6 +175,7 @@ class Facts:
         self.label = self.view.label(model)
         self.words = self.view.words
         self.is_headline = model == shared.view.headline
+        self._rows: dict[str, pd.DataFrame] = {}
 
     @cached_property
     def bundle(self) -> Bundle:
@@ -184,8 +196,10 @@ class Facts:
 
     def rows(self, table: str) -> pd.DataFrame:
         """Rows of a table that are of this model, in all its recalibrations."""
-        frame = self.view.table(table)
-        return frame[frame["model"].isin(self.names)].reset_index(drop=True)
+        if table not in self._rows:
+            frame = self.view.table(table)
+            self._rows[table] = frame[frame["model"].isin(self.names)].reset_index(drop=True)
+        return self._rows[table]
 
     def metric(self, name: str, cohort_id: str | None = None, recalibration: str | None = None, **more: Any) -> Any:
         """The stored row of an estimate of this model, None where there is none."""
@@ -210,6 +224,11 @@ class Facts:
         frame = self.view.table("predictions")
         frame = frame[(frame["model"] == self.model) & frame["abstained"]]
         return int(frame["patient_id"].nunique())
+
+    @cached_property
+    def verdict(self) -> Verdict:
+        """The run's question and this model's answer, in sentences."""
+        return verdict(self.view)
 
     @cached_property
     def code(self) -> dict[str, Any]:

@@ -73,7 +73,11 @@ def escaped(words: object) -> str:
     found = re.sub(r"([\\`*_\[\]|~])", r"\\\1", found)
     found = re.sub(r"\s+", " ", found).strip()
     # what would begin a heading, a list or a quotation
-    return re.sub(r"^(#{1,6}|[-+]|\d+[.)])(?=\s)", lambda m: "\\" + m[0] if not m[0][0].isdigit() else m[0][:-1] + "\\" + m[0][-1], found)
+    return re.sub(
+        r"^(#{1,6}|[-+]|\d+[.)])(?=\s)",
+        lambda m: "\\" + m[0] if not m[0][0].isdigit() else m[0][:-1] + "\\" + m[0][-1],
+        found,
+    )
 
 
 def joined(parts: Iterable[str]) -> str:

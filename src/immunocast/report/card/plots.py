@@ -49,7 +49,8 @@ def calibration_plot(facts: Facts) -> Plot | None:
     if not lines:
         return None
     top = min(1.0, max(0.3, *(max(x, y) for line in lines for x, y in line.points)) + 0.05)
-    alt = f"Calibration. {'; '.join(map(_calibration_words, lines))}. The dotted diagonal is the ideal."
+    said = text.sentence("; ".join(map(_calibration_words, lines)))
+    alt = f"Calibration curve. {said}. The dotted diagonal is the ideal."
     labels = ("Predicted probability", f"Observed share ({facts.words.rate})")
     return Plot(
         _draw(lines, (0.0, top), (0.0, top), labels, alt, diagonal=True),
@@ -66,7 +67,9 @@ def decision_plot(facts: Facts) -> Plot | None:
     frame = frame[frame["cohort_id"].isin(["combined", "pooled"])]
     wanted = {n: f"this model, {v}" for n, v in zip(facts.names, facts.variants.values(), strict=False)}
     wanted |= {"treat_all": facts.view.label("treat_all").lower(), "treat_none": facts.view.label("treat_none").lower()}
-    lines = [_Line(v, _points(frame[frame["model"] == n]), []) for n, v in wanted.items() if (frame["model"] == n).any()]
+    lines = [
+        _Line(v, _points(frame[frame["model"] == n]), []) for n, v in wanted.items() if (frame["model"] == n).any()
+    ]
     if not any(n in set(frame["model"]) for n in facts.names):
         return None
     own = [y for line in lines if line.name.startswith("this") for _, y in line.points]
@@ -149,13 +152,17 @@ def _draw(
     if clip:
         parts.append("</svg>")
     middle = (_TOP + _HEIGHT - _BOTTOM) / 2
-    parts.append(f'<text x="{(_LEFT + _WIDTH - _RIGHT) / 2}" y="{_HEIGHT - 8}" text-anchor="middle">{escape(labels[0])}</text>')
+    parts.append(
+        f'<text x="{(_LEFT + _WIDTH - _RIGHT) / 2}" y="{_HEIGHT - 8}" text-anchor="middle">{escape(labels[0])}</text>'
+    )
     turned = f'transform="rotate(-90 14 {middle})"'
     parts.append(f'<text x="14" y="{middle}" text-anchor="middle" {turned}>{escape(labels[1])}</text>')
     key, height = _key(lines)
     parts.append(key)
     size = f'viewBox="0 0 {_WIDTH} {_HEIGHT + height}" width="{_WIDTH}" height="{_HEIGHT + height}"'
-    return Markup(f'<svg {size} role="img" aria-label="{escape(alt)}" font-size="12" fill="#1b2733">{"".join(parts)}</svg>')
+    return Markup(
+        f'<svg {size} role="img" aria-label="{escape(alt)}" font-size="12" fill="#1b2733">{"".join(parts)}</svg>'
+    )
 
 
 def _key(lines: Sequence[_Line]) -> tuple[str, int]:
@@ -163,7 +170,9 @@ def _key(lines: Sequence[_Line]) -> tuple[str, int]:
     for i, (line, (colour, dash)) in enumerate(zip(lines, _STYLES * 3, strict=False)):
         y = _HEIGHT + 10 + 18 * i
         dashed = f' stroke-dasharray="{dash}"' if dash else ""
-        parts.append(f'<line x1="{_LEFT}" x2="{_LEFT + 30}" y1="{y}" y2="{y}" stroke="{colour}" stroke-width="2"{dashed}/>')
+        parts.append(
+            f'<line x1="{_LEFT}" x2="{_LEFT + 30}" y1="{y}" y2="{y}" stroke="{colour}" stroke-width="2"{dashed}/>'
+        )
         parts.append(f'<text x="{_LEFT + 38}" y="{y + 4}">{escape(line.name)}</text>')
     return "".join(parts), 18 * len(lines) + 8
 

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pandas as pd
 
 from immunocast.cohort.vocabulary import label
-from immunocast.report.card.facts import Facts
 from immunocast.report.text import level_label
+
+if TYPE_CHECKING:
+    from immunocast.report.card.facts import Facts
 
 _CATEGORIES = (
     "tumor_type", "stage", "line_of_therapy", "prior_systemic_therapy", "drug_class", "sex", "ancestry", "ecog",
     "pdl1_assay", "tmb_panel", "biopsy_timing",
 )  # fmt: skip
+#: Characteristics with one row, whose level is a range or a count.
+_SINGLE = ("site_id", "treatment_start_year", "age_years")
 _BINARY = {"prior_systemic_therapy": {1.0: "yes", 0.0: "no"}}
 #: An age range from the smallest to the largest would point at single persons.
 AGE_RANGE = (5, 95)
@@ -26,9 +32,14 @@ def population(facts: Facts) -> pd.DataFrame:
     One row a characteristic and level: `what`, `level`, `n`, `of` (patients in whom it is known), `share`. Sites are
     counted, not named; ages and years are a range in `level`, of ages the middle 90 %.
     """
-    cohort = facts.shared.labelled
-    if cohort.empty:
+    if facts.shared.labelled.empty:
         return pd.DataFrame()
+    last = _row("abstained", "not scored by the model", facts.n_abstained, facts.view.counts["n"])
+    return pd.DataFrame([*facts.shared.population, last])
+
+
+def count_patients(cohort: pd.DataFrame) -> list[dict[str, object]]:
+    """The rows of `population` that all models of a run share."""
     rows: list[dict[str, object]] = [_row("patients", "all", len(cohort), len(cohort))]
     rows += [
         _row("cohort_id", str(name), int(n), len(cohort)) for name, n in cohort["cohort_id"].value_counts().items()
@@ -46,16 +57,13 @@ def population(facts: Facts) -> pd.DataFrame:
     for name in _CATEGORIES:
         values = _known(cohort, name)
         if len(values):
-            shown = values.map(lambda v, name=name: _BINARY.get(name, {}).get(v, level_label(v)))
-            counts = shown.value_counts()
-            rows += [_row(name, _plain(level), int(counts[level]), len(values)) for level in _ordered(counts)]
-    if facts.n_abstained is not None:
-        rows.append(_row("abstained", "not scored by the model", facts.n_abstained, facts.view.counts["n"]))
-    return pd.DataFrame(rows)
+            shown = pd.Series([_BINARY.get(name, {}).get(v, level_label(v)) for v in values], dtype="object")
+            rows += [_row(name, level, n, len(values)) for level, n in _ordered(shown.map(_plain).value_counts())]
+    return rows
 
 
-def _ordered(counts: pd.Series) -> list[object]:
-    return sorted(counts.index, key=lambda level: (-counts[level], str(level)))
+def _ordered(counts: pd.Series) -> list[tuple[str, int]]:
+    return sorted(((str(level), int(n)) for level, n in counts.items()), key=lambda pair: (-pair[1], pair[0]))
 
 
 def levels(frame: pd.DataFrame, what: str, most: int = 99) -> str:
@@ -67,6 +75,8 @@ def levels(frame: pd.DataFrame, what: str, most: int = 99) -> str:
     if frame.empty:
         return ""
     rows = frame[frame["what"] == what]
+    if what in _SINGLE:
+        return str(rows["level"].iloc[0]) if len(rows) else ""
     said = [f"{level} {n:,}" for level, n in zip(rows["level"], rows["n"], strict=True)]
     more = f" and {len(said) - most} more" if len(said) > most else ""
     return ", ".join(said[:most]) + more
@@ -78,8 +88,7 @@ def known(frame: pd.DataFrame, what: str) -> tuple[int, int]:
     everybody = int(frame.loc[frame["what"] == "patients", "n"].iloc[0]) if len(frame) else 0
     if rows.empty:
         return 0, everybody
-    single = what in ("site_id", "treatment_start_year", "age_years")
-    return int(rows["n"].iloc[0] if single else rows["of"].iloc[0]), everybody
+    return int(rows["n"].iloc[0] if what in _SINGLE else rows["of"].iloc[0]), everybody
 
 
 def characteristic(what: str) -> str:

@@ -18,8 +18,9 @@ from immunocast.report.card.facts import UNSEEN, Facts
 DOMAINS = ("participants and data sources", "predictors", "outcome", "analysis")
 PHASES = ("development", "evaluation")
 NOTE = (
-    "These are facts that the run recorded, by domain of PROBAST+AI. They are no rating: the formal signalling questions "
-    "(16 for development, 18 for evaluation), the rating of risk of bias and that of applicability need the author."
+    "These are facts that the run recorded, by domain of PROBAST+AI. They are no rating: the formal signalling "
+    "questions (16 for development, 18 for evaluation), the rating of risk of bias and that of applicability need the "
+    "author."
 )
 
 
@@ -27,7 +28,7 @@ class Bearing(StrEnum):
     """What a fact means for a domain."""
 
     CONCERN = "raises a concern"
-    ANSWERS = "speaks against bias"
+    ANSWERS = "answers a concern"
     UNKNOWN = "not recorded"
 
 
@@ -79,7 +80,11 @@ def _participants(facts: Facts) -> _Found:
         lost = (total.n_excluded + total.n_dropped) / (total.read + total.n_dropped)
         said = f"{total.n_excluded + total.n_dropped:,} of {total.read + total.n_dropped:,} patients were left out"
         bearing = Bearing.CONCERN if lost >= _SHARE else Bearing.ANSWERS
-        yield bearing, f"{said} ({text.percent(lost, 1)}), reasons counted.", "evidence/participant_flow.csv"
+        yield (
+            bearing,
+            f"{said} ({text.percent(lost, 1)}), reasons counted; whom the source left out before is not known.",
+            "evidence/participant_flow.csv",
+        )
     yield from _findings(facts, ("IC-LINK", "IC-DUP", "IC-EVENTS", "IC-SHIFT", "IC-STUDY"), "on persons and cohorts")
     yield Bearing.UNKNOWN, "How the sources chose their patients, from where and when.", ""
 
@@ -94,7 +99,7 @@ def _participants_evaluated(facts: Facts) -> _Found:
     if linked:
         yield (
             Bearing.ANSWERS,
-            f"Persons found under two ids were kept out of training where the other id was predicted ({linked:,} times).",
+            f"Persons under two ids were kept out of training where the other id was predicted ({linked:,} times).",
             "evidence/folds.csv",
         )
     yield Bearing.UNKNOWN, "Whether these patients are those in whom the model would be used.", ""
@@ -172,7 +177,9 @@ def _outcome_evaluated(facts: Facts) -> _Found:
     if len(rates) > 1:
         low, high = min(rates), max(rates)
         bearing = Bearing.CONCERN if high - low >= 0.15 else Bearing.ANSWERS
-        said = f"The share of events lies between {text.percent(low, 1, 0)} and {text.percent(high, 1, 0)} over cohorts."
+        said = (
+            f"The share of events lies between {text.percent(low, 1, 0)} and {text.percent(high, 1, 0)} over cohorts."
+        )
         yield bearing, said, "evidence/participant_flow.csv"
     yield Bearing.UNKNOWN, "Whether the outcome was assessed alike and at like times in every cohort.", ""
 
@@ -185,7 +192,11 @@ def _analysis(facts: Facts) -> _Found:
         bearing = Bearing.CONCERN if ratio < 10 else Bearing.ANSWERS
         yield bearing, f"{ratio:.1f} events per parameter.", "evidence/sample_size.csv"
     else:
-        yield Bearing.UNKNOWN, "Events per parameter: the model has no fixed number of them.", "evidence/sample_size.csv"
+        yield (
+            Bearing.UNKNOWN,
+            "Events per parameter: the model has no fixed number of them.",
+            "evidence/sample_size.csv",
+        )
     yield (
         Bearing.ANSWERS,
         "Imputation, scaling, encoding, tuning and recalibration were fitted inside the training folds.",
@@ -197,13 +208,21 @@ def _analysis(facts: Facts) -> _Found:
             bearing = Bearing.CONCERN if row["verdict"] == "suspicious" else Bearing.ANSWERS
             yield bearing, f"With permuted labels the AUROC is {row['estimate']:.3f}.", "evidence/controls.csv"
     if not len(control):
-        yield Bearing.UNKNOWN, "What the procedure finds in permuted labels: the control was not made for this model.", ""
+        yield (
+            Bearing.UNKNOWN,
+            "What the procedure finds in permuted labels: the control was not made for this model.",
+            "",
+        )
 
 
 def _analysis_evaluated(facts: Facts) -> _Found:
     row = facts.metric("auroc")
     if row is not None and text.is_number(row["ci_low"]):
-        yield Bearing.ANSWERS, "Estimates have intervals that resample persons, with n and events.", "evidence/metrics.csv"
+        yield (
+            Bearing.ANSWERS,
+            "Estimates have intervals that resample persons, with n and events.",
+            "evidence/metrics.csv",
+        )
     slope = facts.metric("calibration_slope")
     if slope is not None and text.is_number(slope["estimate"]):
         off = text.is_number(slope["ci_low"]) and not slope["ci_low"] <= 1 <= slope["ci_high"]
@@ -211,10 +230,17 @@ def _analysis_evaluated(facts: Facts) -> _Found:
         yield (Bearing.CONCERN if off else Bearing.ANSWERS), said, "evidence/metrics.csv"
     else:
         yield Bearing.CONCERN, "Calibration could not be assessed.", ""
-    unfair = facts.view.table("predictions")
-    unfair = int(unfair[(unfair["model"] == facts.model)]["in_training"].sum())
-    yield Bearing.ANSWERS, f"{unfair:,} predictions of patients who helped to train were left out.", "evidence/folds.csv"
-    small = [c for c in facts.view.cohort_ids if (r := facts.metric("auroc", c)) is None or not text.is_number(r["estimate"])]
+    frame = facts.view.table("predictions")
+    own = facts.view.recalibration(facts.model)
+    unfair = int(frame.loc[(frame["model"] == facts.model) & (frame["recalibration"] == own), "in_training"].sum())
+    yield (
+        Bearing.ANSWERS,
+        f"{unfair:,} predictions of patients who helped to train were left out.",
+        "evidence/folds.csv",
+    )
+    small = [
+        c for c in facts.view.cohort_ids if (r := facts.metric("auroc", c)) is None or not text.is_number(r["estimate"])
+    ]
     if small:
         yield Bearing.CONCERN, f"Too few events for an estimate: {', '.join(small)}.", "evidence/metrics.csv"
     if row is not None and text.is_number(row["estimate"]) and row["estimate"] > 0.8 and not facts.view.synthetic:

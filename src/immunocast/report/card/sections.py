@@ -1,14 +1,14 @@
-"""A card as sections of blocks, from which both the HTML and the markdown are written: they can't say different things."""
+"""A card as sections of blocks, from which the HTML and the markdown are both written: they can't differ."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pandas as pd
 
-from immunocast.cohort.vocabulary import label
+from immunocast.cohort.vocabulary import VOCABULARY, label
 from immunocast.report import text
 from immunocast.report.card import words
 from immunocast.report.card.evidence import summary
@@ -16,6 +16,8 @@ from immunocast.report.card.facts import Facts
 from immunocast.report.card.plots import Plot, calibration_plot, decision_plot
 from immunocast.report.card.population import characteristic, known, levels, population
 from immunocast.report.sections import Cell, Notes, Sheet, dicts, estimate_cell
+from immunocast.report.sections_evaluation import discordance_sheet, rule_label
+from immunocast.report.view import RunView
 
 _OVERALL = ("combined", "pooled")
 _MOST_FEATURES = 10
@@ -87,6 +89,7 @@ def _summary(facts: Facts) -> Section:
         Paragraph(said["answer"], strong=True),
         Paragraph(said["comparison"]),
         Paragraph(said["calibration"]),
+        *map(Paragraph, words.calibration_between(facts)),
         Paragraph(said["claim"]),
     ]
     return Section("summary", "Summary", words.RUN, [Part("", blocks, [_link("summary.json")])])
@@ -114,10 +117,14 @@ def _data(facts: Facts) -> Section:
             continue
         n, of = known(people, what)
         rows.append([Cell(characteristic(what)), Cell(levels(people, what, _MOST_LEVELS)), Cell(f"{n:,} of {of:,}")])
+    if facts.n_abstained:
+        n_all = facts.view.counts["n"]
+        rows.append([Cell("Not scored by the model"), Cell("a required input is missing"),
+                     Cell(f"{facts.n_abstained:,} of {n_all:,}")])  # fmt: skip
     absent = [c for c in ("line_of_therapy", "drug_class", "ancestry", "site_id", "treatment_start_year", "pdl1_assay")
               if not known(people, c)[0]]  # fmt: skip
     notes = [f"Known for nobody: {', '.join(map(label, absent))}."] if absent else []
-    sheet = Sheet(["Seen", "Patients", "Known in"], rows, notes, title="Whom the model has seen")
+    sheet = Sheet(["Seen", "Patients", "Known in"], rows, notes, title="Patients by characteristic")
     return Section(
         "patients", "Patients", words.RUN,
         [
@@ -178,7 +185,7 @@ def _inputs(facts: Facts) -> Section:
         for r in dicts(frame)
     ]
     heads = ["Input", "Assay", "Prepared", "Known in", "Imputed at source"]
-    sheet = Sheet(heads, rows, [], title="Inputs")
+    sheet = Sheet(heads, rows, [], title="Each input")
     return Section(
         "inputs", "Inputs and missing values", words.RUN,
         [Part("", [Bullets(words.seen_inputs(facts)), sheet], [_link("predictors.csv"), _link("missing.csv")])],
@@ -199,10 +206,12 @@ def _performance(facts: Facts) -> Section:
             continue
         cohorts.append([Cell(cohort), *_n(first), *(_cell(m, r) for m, r in found.items())])
         for row in found.values():
-            notes.add(row["note"] if row else "", cohort)
+            # one without an estimate says in its cell why
+            notes.add(row["note"] if row and text.is_number(row["estimate"]) else "", cohort)
     heads = ["Cohort", "n", "Events", "AUROC", "O:E", "Calibration slope"]
     parts = [
-        Part("Over all cohorts", [Paragraph(words.how_predicted(facts)), Paragraph(words.kind_of_evaluation(facts)), overall],
+        Part("Over all cohorts",
+             [Paragraph(words.how_predicted(facts)), Paragraph(words.kind_of_evaluation(facts)), overall],
              [_link("metrics.csv"), _link("folds.csv"), _link("probabilities.csv")]),
         *([Part("By cohort", [Sheet(heads, cohorts, notes.lines(), title="Performance by cohort"), *_spread(facts)],
                 [_link("metrics.csv"), _link("heterogeneity.csv")])] if cohorts else []),
@@ -228,7 +237,9 @@ def _metric_sheet(facts: Facts, metrics: Sequence[str], title: str) -> Sheet:
 
 def _spread(facts: Facts) -> list[Block]:
     frame = facts.rows("heterogeneity")
-    frame = frame[(frame["grouping"] == "cohort_id") & (frame["recalibration"] == facts.view.recalibration(facts.model))]
+    frame = frame[
+        (frame["grouping"] == "cohort_id") & (frame["recalibration"] == facts.view.recalibration(facts.model))
+    ]
     rows = []
     for metric in ("auroc", "oe_ratio", "calibration_slope"):
         for row in dicts(frame[(frame["metric"] == metric) & frame["estimate"].notna()])[:1]:
@@ -275,7 +286,10 @@ def _compared(facts: Facts) -> list[Block]:
     if not rows:
         return [Paragraph("The model was compared with no reference.")]
     heads = ["Reference", "Metric", "Model minus reference", "p", "p, corrected", "n common", "Events", "n lost"]
-    said = "On patients whom both could score fairly. A difference whose interval covers 0 does not show them equal."
+    said = (
+        "On patients whom both could score fairly. A difference whose interval covers 0 does not show them equal. The "
+        "Brier score compares calibration, too: a published score stands there as it was published, not recalibrated."
+    )
     return [Paragraph(said), Sheet(heads, rows, notes.lines(), title="Differences to references")]
 
 
@@ -289,14 +303,17 @@ def _calibration(facts: Facts) -> Section:
     plot = calibration_plot(facts)
     metrics = ("oe_ratio", "calibration_intercept", "calibration_slope", "ici", "brier")
     blocks: list[Block] = [_metric_sheet(facts, metrics, "Calibration")]
+    blocks += [Paragraph(said) for said in words.calibration_between(facts)]
     blocks.append(
         Paragraph(
-            "O:E is observed over expected events (ideal 1); intercept, ideal 0, and slope, ideal 1, are on the log-odds; "
-            "ICI is the mean distance of the smoothed curve from the diagonal."
+            "O:E is observed over expected events (ideal 1); intercept, ideal 0, and slope, ideal 1, are on the "
+            "log-odds; ICI is the mean distance of the smoothed curve from the diagonal."
         )
     )
     if len(facts.variants) > 1:
-        blocks.append(Paragraph("Recalibrators were fitted inside the training folds, never on those who are predicted."))
+        blocks.append(
+            Paragraph("Recalibrators were fitted inside the training folds, never on those who are predicted.")
+        )
     else:
         blocks.append(Paragraph("The model was not recalibrated."))
     blocks.append(plot if plot else Paragraph("No calibration curve was made."))
@@ -310,11 +327,14 @@ def _groups(facts: Facts) -> Section:
     frame = frame[(frame["recalibration"] == own) & frame["cohort_id"].isin(_OVERALL)]
     rows, small = [], []
     chosen = frame[(frame["metric"] == "auroc") & ~frame["subgroup"].isin(["all", "discordance"])]
-    for pair in dicts(chosen.drop_duplicates(["subgroup", "level"]).sort_values(["subgroup", "n"], ascending=[True, False])):
+    for pair in dicts(
+        chosen.drop_duplicates(["subgroup", "level"]).sort_values(["subgroup", "n"], ascending=[True, False])
+    ):
         group, level = str(pair["subgroup"]), str(pair["level"])
-        name = f"{label(group)}: {text.level_label(level)}" if group in facts.view.cohort else f"{text.humanise(group)}: {level}"
+        name = f"{_group(group)}: {text.level_label(level)}"
         if not text.is_number(pair["estimate"]):
-            small.append(f"{name} ({int(pair['n_events']):,} of {int(pair['n']):,} with the event)")
+            counts = f"{int(pair['n_events']):,} of {int(pair['n']):,} with the event" if pair["n"] else "no cohort"
+            small.append(f"{name} ({counts})")
             continue
         ratio = facts.metric("oe_ratio", subgroup=group, level=level)
         rows.append([Cell(name), *_n(pair), estimate_cell(pair, 3), _cell("oe_ratio", ratio)])
@@ -330,6 +350,9 @@ def _groups(facts: Facts) -> Section:
     if small:
         blocks.append(Paragraph(f"Too small for an estimate: {'; '.join(small)}."))
     blocks += _tests_of_groups(facts)
+    discordant = discordance_sheet(facts.view)
+    if discordant.rows:
+        blocks.append(replace(discordant, title="Patients in whom a marker and the outcome disagree"))
     if not blocks:
         blocks = [Paragraph("The model was not evaluated in subgroups: whom it fails is not known.")]
     links = [_link("subgroups.csv"), _link("heterogeneity.csv"), _link("discordance.csv")]
@@ -345,10 +368,19 @@ def _tests_of_groups(facts: Facts) -> list[Block]:
     if frame.empty:
         return []
     said = [
-        f"{text.humanise(str(r['grouping']))}, {int(r['n_levels'])} levels: p {_p(r['p'])}, corrected {_p(r['p_adjusted'])}"
+        f"{_group(str(r['grouping']))}, {int(r['n_levels'])} levels: p {_p(r['p'])}, corrected {_p(r['p_adjusted'])}"
         for r in dicts(frame.sort_values("p", kind="stable"))
     ]
     return [Paragraph(f"Test that the AUROC is the same in all levels: {'; '.join(said)}.")]
+
+
+def _group(name: str) -> str:
+    """What a variable that makes subgroups is called."""
+    measured = {"pdl1": "PD-L1", "tmb": "TMB", "dna": "DNA", "blood": "Blood values", "expression": "Expression"}
+    block = name.removesuffix("_measured")
+    if block != name and block in measured:
+        return f"{measured[block]} measured"
+    return label(name) if name in VOCABULARY else text.sentence(text.humanise(name))
 
 
 def _p(value: Any) -> str:
@@ -363,9 +395,9 @@ def _decisions(facts: Facts) -> Section:
         if any(r is not None for r in found):
             rows.append([Cell(f"This model, {variant}"), *(estimate_cell(r, 3) for r in found)])
     act = facts.view.label("treat_all")
-    everybody = [facts.view.metric("net_benefit", "treat_all", None, "none", t) for t in thresholds]
+    everybody = [_at(facts.view, "treat_all", t) for t in thresholds]
     if any(r is not None for r in everybody):
-        rows.append([Cell(act), *(estimate_cell(r, 3) for r in everybody)])
+        rows.append([Cell(act), *(estimate_cell(r, 3, "y") for r in everybody)])
     blocks: list[Block] = []
     if rows:
         blocks.append(Sheet(["Rule", *(f"At {t:g}" for t in thresholds)], rows, [], title="Net benefit by threshold"))
@@ -374,17 +406,26 @@ def _decisions(facts: Facts) -> Section:
     blocks.append(plot if plot else Paragraph("No decision curve was made."))
     blocks.append(
         Paragraph(
-            "Why a threshold would suit a decision is not recorded: it needs the author. Net benefit compares ways to act "
-            "on a forecast; it does not show that acting helps."
+            "Why a threshold would suit a decision is not recorded: it needs the author. Net benefit compares ways to "
+            "act on a forecast; it does not show that acting helps."
         )
     )
     links = [_link("decision_curve.csv"), _link("decisions.csv"), _link("thresholds.csv")]
     return Section("decisions", "Decision curve and thresholds", words.RUN, [Part("", blocks, links)])
 
 
+def _at(view: RunView, model: str, threshold: float) -> dict[str, Any] | None:
+    """The point of a decision curve at a threshold."""
+    points = view.curve_points("decision").get(model)
+    found = dicts(points[(points["x"] - threshold).abs() < 1e-9]) if points is not None else []
+    return {"note": "", **found[0]} if found else None
+
+
 def _chosen(facts: Facts) -> list[Block]:
     frame = facts.rows("decisions")
-    frame = frame[(frame["cohort_id"] == "combined") & (frame["recalibration"] == facts.view.recalibration(facts.model))]
+    frame = frame[
+        (frame["cohort_id"] == "combined") & (frame["recalibration"] == facts.view.recalibration(facts.model))
+    ]
     rows = []
     shown = ("sensitivity", "specificity", "ppv", "npv")
     for (rule, threshold), part in frame.groupby(["rule", "threshold"], sort=True, dropna=False):
@@ -392,9 +433,12 @@ def _chosen(facts: Facts) -> list[Block]:
         first = next(iter(found.values()))
         rows.append(
             [
-                Cell(text.humanise(str(rule))),
+                Cell("Fixed" if rule == "fixed" else text.sentence(rule_label(str(rule)))),
                 Cell(text.number(threshold, 2) or "–"),
-                Cell(f"{int(first['n_positive']):,} of {int(first['n']):,}", text.percent(first["n_positive"], first["n"])),
+                Cell(
+                    f"{int(first['n_positive']):,} of {int(first['n']):,}",
+                    text.percent(first["n_positive"], first["n"]),
+                ),
                 *(estimate_cell(found.get(m), 2) for m in shown),
             ]
         )
@@ -409,8 +453,11 @@ def _explanation(facts: Facts) -> Section:
     rows = []
     for r in dicts(frame.sort_values(["rank", "feature"]))[:_MOST_FEATURES]:
         sign = r["sign"]
-        direction = "by level" if not text.is_number(sign) else (
-            f"higher values, {'higher' if sign > 0 else 'lower'} probability ({text.number(sign, 2, sign=True)})")
+        direction = (
+            "by level"
+            if not text.is_number(sign)
+            else (f"higher values, {'higher' if sign > 0 else 'lower'} probability ({text.number(sign, 2, sign=True)})")
+        )
         rows.append(
             [
                 Cell(str(int(r["rank"])), _ranks(r)),
@@ -426,12 +473,17 @@ def _explanation(facts: Facts) -> Section:
     scale = str(frame["output_scale"].iloc[0])
     more = f" The {_MOST_FEATURES} first of {len(frame)} are shown." if len(frame) > _MOST_FEATURES else ""
     said = (
-        f"Mean absolute SHAP value on the scale of {scale}, over patients predicted by models that had not seen them. It "
-        f"tells on what the model’s numbers rest, in these patients: association, not cause.{more}"
+        f"Mean absolute SHAP value on the scale of {scale}, over patients predicted by models that had not seen them. "
+        f"It tells on what the model’s numbers rest, in these patients: association, not cause.{more}"
     )
     heads = ["Rank", "Input", f"Mean |SHAP|, {scale}", "Direction (Spearman)", "Stability of the rank"]
     sheet = Sheet(heads, rows, [], title="Inputs by importance")
-    links = [_link("importance.csv"), _link("importance_stability.csv"), _link("importance_methods.csv"), _link("controls.csv")]
+    links = [
+        _link("importance.csv"),
+        _link("importance_stability.csv"),
+        _link("importance_methods.csv"),
+        _link("controls.csv"),
+    ]
     return Section("explanation", "What drives its predictions", words.RUN, [Part("", [Paragraph(said), sheet], links)])
 
 
@@ -465,14 +517,25 @@ def _checks(facts: Facts) -> Section:
     else:
         blocks = [Paragraph("The checks of data and results found no error and no warning.")]
     if info:
-        blocks.append(Paragraph(f"{info:,} remarks of severity info are in the file. What a code means: immunocast check --explain CODE."))
+        blocks.append(
+            Paragraph(
+                f"{info:,} remarks of severity info are in the file. What a code means: immunocast check --explain "
+                "CODE."
+            )
+        )
     return Section("checks", "Checks of data and results", words.RUN, [Part("", blocks, [_link("checks.csv")])])
 
 
 def _provenance(facts: Facts) -> Section:
     code, env = facts.code, facts.environment
     dirty = code.get("dirty")
-    tree = "unknown" if dirty is None else "changed: " + ", ".join(map(str, code.get("dirty_files") or [])) if dirty else "clean"
+    tree = (
+        "unknown"
+        if dirty is None
+        else "changed: " + ", ".join(map(str, code.get("dirty_files") or []))
+        if dirty
+        else "clean"
+    )
     packages = ", ".join(f"{k} {v}" for k, v in sorted((env.get("packages") or {}).items()))
     pairs = {
         "Model": f"{facts.label} ({facts.spec.source or 'source not recorded'})",
@@ -491,7 +554,13 @@ def _provenance(facts: Facts) -> Section:
         "Packages": packages or "unknown",
     }
     rows = [[Cell(key), Cell(value)] for key, value in pairs.items()]
-    links = [_link("environment.json"), _link("config.yaml"), _link("specification.json"), _link("coefficients.csv"), _link("tuning.csv")]
+    links = [
+        _link("environment.json"),
+        _link("config.yaml"),
+        _link("specification.json"),
+        _link("coefficients.csv"),
+        _link("tuning.csv"),
+    ]
     blocks: list[Block] = [Sheet(["What", "Value"], rows, [], title="Code, data and environment")]
     return Section("provenance", "Code, data and environment", words.RUN, [Part("", blocks, links)])
 

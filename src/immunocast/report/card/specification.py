@@ -88,7 +88,10 @@ def _terms(facts: Facts) -> dict[str, float]:
     names = list(model.background_)
     if len(coef) != len(names):
         return {}
-    return {"intercept": _one(getattr(model.estimator_, "intercept_", 0.0)), **dict(zip(names, map(float, coef), strict=True))}
+    return {
+        "intercept": _one(getattr(model.estimator_, "intercept_", 0.0)),
+        **dict(zip(names, map(float, coef), strict=True)),
+    }
 
 
 def _one(value: Any) -> float:

@@ -1,4 +1,4 @@
-"""What the author adds to a card: a YAML file keyed by the items of TRIPOD+AI, shown as theirs and never as evidence."""
+"""What the author adds to a card: a YAML file keyed by the items of TRIPOD+AI, never shown as evidence."""
 
 from __future__ import annotations
 
@@ -79,7 +79,9 @@ def read_statements(path: Path) -> Statements:
         if value is None:
             continue
         if not isinstance(value, str):
-            raise ConfigError(f"{path}: the statement to {number} is {value!r:.60}; write a text, in quotes if need be.")
+            raise ConfigError(
+                f"{path}: the statement to {number} is {value!r:.60}; write a text, in quotes if need be."
+            )
         text = " ".join(value.split())
         if len(text) > MAX_LENGTH:
             raise ConfigError(f"{path}: the statement to {number} has {len(text):,} letters; {MAX_LENGTH:,} at most.")

@@ -51,8 +51,8 @@ def claim(facts: Facts) -> str:
 def output(facts: Facts) -> str:
     """What the model's number is."""
     return (
-        f"p_response: the probability, 0 to 1, of {facts.words.title}. It is estimated for {facts.words.event}, not "
-        "for the effect of a treatment."
+        f"p_response: the probability, 0 to 1, of {facts.words.title}, in patients treated as these were. It says "
+        "nothing of the effect of a treatment."
     )
 
 
@@ -69,8 +69,13 @@ def how_predicted(facts: Facts) -> str:
 def kind_of_evaluation(facts: Facts) -> str:
     """What the evaluation shows of other places, and what the final model is."""
     unseen = UNSEEN.get(facts.view.scheme)
+    shared = (
+        " Whether those cohorts are of other hospitals than the training cohorts is not recorded."
+        if unseen == "cohorts" and ("site_id" not in facts.view.cohort or facts.view.cohort["site_id"].isna().all())
+        else ""
+    )
     first = (
-        f"The evaluation is on {unseen} that the predicting model had not seen."
+        f"The evaluation is on {unseen} that the predicting model had not seen.{shared}"
         if unseen
         else "The evaluation is internal: patients were predicted by models that had seen others of the same cohort. "
         "It says little about other hospitals."
@@ -110,7 +115,10 @@ def _claims(facts: Facts) -> Iterator[str]:
     if facts.view.synthetic:
         yield "All patients are made by a generator: the numbers test the software and say nothing about people."
     yield claim(facts)
-    yield "Importance of an input is association in these patients. It is no cause, and changing a value changes no outcome."
+    yield (
+        "Importance of an input is association in these patients. It is no cause: nothing says that changing the value "
+        "would change the outcome."
+    )
     if not facts.is_headline:
         headline = facts.shared.view.label(facts.shared.view.headline)
         yield (
@@ -144,16 +152,13 @@ def _evaluation(facts: Facts) -> Iterator[str]:
     else:
         yield "The model was not evaluated in subgroups."
     yield (
-        "How often these cohorts were scored before is not recorded. A cohort that is looked at again and again becomes "
-        "training data by way of whoever reads the numbers."
+        "How often these cohorts were scored before is not recorded. A cohort that is looked at again and again "
+        "becomes training data by way of whoever reads the numbers."
     )
 
 
 def _between_cohorts(facts: Facts) -> Iterator[str]:
-    found = facts.rows("heterogeneity")
-    found = found[(found["metric"] == "auroc") & (found["grouping"] == "cohort_id")]
-    found = found[found["recalibration"] == facts.view.recalibration(facts.model)]
-    row: dict[str, Any] = {str(k): v for k, v in found.iloc[0].items()} if len(found) else {}
+    row = spread(facts, "auroc")
     if row and text.is_number(row["pi_low"]):
         yield (
             f"In a new cohort the AUROC is expected between {row['pi_low']:.3f} and {row['pi_high']:.3f} (95 % "
@@ -161,10 +166,39 @@ def _between_cohorts(facts: Facts) -> Iterator[str]:
         )
     else:
         yield "Too few cohorts were large enough to say where the AUROC of a new cohort may lie."
+    yield from calibration_between(facts)
     ids = facts.view.cohort_ids
     small = [c for c in ids if (r := facts.metric("auroc", c)) is None or not text.is_number(r["estimate"])]
     if small and len(ids) > 1:
         yield f"Too small for an estimate of their own: {', '.join(small)} ({len(small)} of {len(ids)} cohorts)."
+
+
+def calibration_between(facts: Facts) -> Iterator[str]:
+    """How far the level of predictions is off in single cohorts, which an average over all of them hides."""
+    values = {
+        c: float(r["estimate"])
+        for c in facts.view.cohort_ids
+        if (r := facts.metric("oe_ratio", c)) is not None and text.is_number(r["estimate"])
+    }
+    if len(values) < 2:
+        return
+    low, high = min(values, key=values.__getitem__), max(values, key=values.__getitem__)
+    said = (
+        f"Calibration over all cohorts together says little of single ones: observed over expected events lie "
+        f"between {values[low]:.2f} ({low}) and {values[high]:.2f} ({high})"
+    )
+    row = spread(facts, "oe_ratio")
+    if row and text.is_number(row["pi_low"]):
+        said += f"; in a new cohort {row['pi_low']:.2f} to {row['pi_high']:.2f} is expected (95 % prediction interval)"
+    yield f"{said}."
+
+
+def spread(facts: Facts, metric: str) -> dict[str, Any]:
+    """The row on the spread of a metric between cohorts, {} where there is none."""
+    found = facts.rows("heterogeneity")
+    found = found[(found["metric"] == metric) & (found["grouping"] == "cohort_id")]
+    found = found[found["recalibration"] == facts.view.recalibration(facts.model)]
+    return {str(k): v for k, v in found.iloc[0].items()} if len(found) else {}
 
 
 def _controls(facts: Facts) -> Iterator[str]:
@@ -181,6 +215,13 @@ def _controls(facts: Facts) -> Iterator[str]:
 
 
 def _data(facts: Facts) -> Iterator[str]:
+    cohort = facts.view.cohort
+    persons = cohort["person_id"].nunique() if "person_id" in cohort else len(cohort)
+    if persons < len(cohort):
+        yield (
+            f"{len(cohort):,} patients are {persons:,} persons: some are in two cohorts under two ids, and count in "
+            "both. Intervals resample persons."
+        )
     yield from (text.sentence(str(note)) for note in facts.view.manifest.get("model_notes") or [])
     yield from (f"{text.sentence(words)}: {n:,} patients." for words, n in facts.shared.flow[0].flags.items())
     warned = facts.view.warnings
@@ -188,20 +229,19 @@ def _data(facts: Facts) -> Iterator[str]:
         codes = ", ".join(sorted(set(map(str, warned["code"]))))
         waived = int(warned["waived_because"].notna().sum())
         yield (
-            f"The checks found {len(warned)} errors or warnings ({codes}){f', {waived} of them waived' if waived else ''};"
-            " they stand under “Checks”."
+            f"The checks found {len(warned)} errors or warnings ({codes})"
+            f"{f', {waived} of them waived' if waived else ''}; they stand under “Checks”."
         )
     if not facts.run.has_table("checks"):
         yield "No quality check of the data has run."
-    cohort = facts.view.cohort
     for name in facts.spec.inputs:
         if name in facts.dropped_inputs or not len(cohort):
             continue
         gaps = int(cohort[name].isna().sum()) if name in cohort else len(cohort)
         if gaps / len(cohort) >= 0.3:
             yield (
-                f"{label(name)} is missing in {text.percent(gaps, len(cohort), 0)} of the patients, who may differ from "
-                "those tested."
+                f"{label(name)} is missing in {text.percent(gaps, len(cohort), 0)} of the patients, who may differ "
+                "from those tested."
             )
 
 
@@ -220,14 +260,15 @@ def stability_words(facts: Facts) -> dict[str, str]:
     for source, drawn in (("refits", "refits"), ("cohorts", "cohorts"), ("folds", "folds"), ("repeats", "repeats")):
         rows = frame[frame["source"] == source]
         if len(rows):
-            return {
-                str(r["feature"]): _rank_words(r, drawn) for r in rows.to_dict("records")
-            }
+            return {str(r["feature"]): _rank_words(r, drawn) for r in rows.to_dict("records")}
     return {}
 
 
 def _rank_words(row: dict[Any, Any], drawn: str) -> str:
-    span = f"rank {int(row['rank_low'])} to {int(row['rank_high'])} over {int(row['n_draws'])} {drawn}" if text.is_number(
-        row["rank_low"]) else f"over {int(row['n_draws'])} {drawn}"
+    span = (
+        f"rank {int(row['rank_low'])} to {int(row['rank_high'])} over {int(row['n_draws'])} {drawn}"
+        if text.is_number(row["rank_low"])
+        else f"over {int(row['n_draws'])} {drawn}"
+    )
     verdict = {"none": "too few draws for a verdict"}.get(str(row["verdict"]), str(row["verdict"]))
     return f"{verdict}; {span}"

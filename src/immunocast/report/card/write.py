@@ -1,4 +1,4 @@
-"""Writes the cards of a run: evidence first, then the checklists that are judged by it, then the pages, then the index."""
+"""Writes the cards of a run: evidence first, then the checklists judged by it, then the pages, then the index."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ import json
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from jinja2 import Template
 
 from immunocast.errors import NotFoundError
 from immunocast.report import text
@@ -31,13 +33,13 @@ CARDS = "cards"
 HTML, MARKDOWN, TRIPOD, PROBAST = "model_card.html", "model_card.md", "tripod_ai.csv", "probast_ai.csv"
 FORMAT = 1
 _IN_MLFLOW = (
-    "Paths are relative to this card. Where a page is shown inside MLflow its links can't be followed: open the file of "
-    "that path in the tree of artifacts, below card/."
+    "Paths are relative to this card. Where a page is shown inside MLflow its links can't be followed: open the file "
+    "of that path in the tree of artifacts, below card/."
 )
 _EVIDENCED = (
-    "An item counts as evidenced only where each file that it needs is among the files of this very version, unchanged; "
-    "immunocast card judges that anew at any time. What no run can record needs the author, and an author’s statement is "
-    "shown as one and is no evidence."
+    "An item counts as evidenced only where each file that it needs is among the files of this very version, "
+    "unchanged; immunocast card judges that anew at any time. What no run can record needs the author, and an author’s "
+    "statement is shown as one and is no evidence."
 )
 
 
@@ -78,7 +80,8 @@ def write_card(run: RunFolder, model: str, statements: Statements | None = None,
     if model not in shared.learned:
         known = ", ".join(shared.learned) or "none"
         raise NotFoundError(
-            f"Run {run.run_id} has no learned model {model!r} with a final bundle, so there is no card. It has: {known}."
+            f"Run {run.run_id} has no learned model {model!r} with a final bundle, so there is no card. It has: "
+            f"{known}."
         )
     target = run.path / CARDS / model if target is None else target
     return _write(Facts(shared, model), target, statements or Statements())
@@ -128,9 +131,7 @@ def _judged(folder: Path, facts: Facts, statements: Statements, index: Mapping[s
 
 def _with_files(section: Section, files: Mapping[str, str]) -> Section:
     """Without links to files that this card has no reason to have."""
-    return replace(
-        section, parts=[replace(p, links=[k for k in p.links if k.path in files]) for p in section.parts]
-    )
+    return replace(section, parts=[replace(p, links=[k for k in p.links if k.path in files]) for p in section.parts])
 
 
 def as_bytes(content: pd.DataFrame | dict[str, Any] | str, *, synthetic: bool) -> bytes:
@@ -179,7 +180,13 @@ def probast_frame(signals: Sequence[probast.Signal]) -> pd.DataFrame:
             for s in signals
         ]
         + [
-            {"domain": d, "phase": p, "bearing": "needs the author", "fact": "signalling questions and ratings", "evidence": ""}
+            {
+                "domain": d,
+                "phase": p,
+                "bearing": "needs the author",
+                "fact": "signalling questions and ratings",
+                "evidence": "",
+            }
             for d in probast.DOMAINS
             for p in probast.PHASES
         ]
@@ -200,26 +207,31 @@ def _about(facts: Facts, rows: Sequence[Row], statements: Statements) -> dict[st
 
 
 def _html(
-    facts: Facts, shown: Sequence[Section], rows: Sequence[Row], signals: Sequence[probast.Signal], statements: Statements
+    facts: Facts,
+    shown: Sequence[Section],
+    rows: Sequence[Row],
+    signals: Sequence[probast.Signal],
+    statements: Statements,
 ) -> str:
     said = summary(facts)
-    return (
-        environment()
-        .get_template("model_card.html.j2")
-        .render(
-            css=style_sheet(),
-            facts=facts,
-            title=said["title"],
-            banner=text.SYNTHETIC_BANNER if facts.view.synthetic else "",
-            sections=shown,
-            rows=rows,
-            signals=signals,
-            domains=probast.DOMAINS,
-            phases=probast.PHASES,
-            about=_about(facts, rows, statements),
-            kind=_kind,
-        )
+    return _template().render(
+        css=style_sheet(),
+        facts=facts,
+        title=said["title"],
+        banner=text.SYNTHETIC_BANNER if facts.view.synthetic else "",
+        sections=shown,
+        rows=rows,
+        signals=signals,
+        domains=probast.DOMAINS,
+        phases=probast.PHASES,
+        about=_about(facts, rows, statements),
+        kind=_kind,
     )
+
+
+@cache
+def _template() -> Template:
+    return environment().get_template("model_card.html.j2")
 
 
 def _kind(block: object) -> str:
@@ -227,13 +239,22 @@ def _kind(block: object) -> str:
 
 
 def _markdown(
-    facts: Facts, shown: Sequence[Section], rows: Sequence[Row], signals: Sequence[probast.Signal], statements: Statements
+    facts: Facts,
+    shown: Sequence[Section],
+    rows: Sequence[Row],
+    signals: Sequence[probast.Signal],
+    statements: Statements,
 ) -> str:
     about = _about(facts, rows, statements)
     out: list[str] = []
     if facts.view.synthetic:
         out += [f"**{text.SYNTHETIC_BANNER}**", ""]
-    out += [markdown.heading(1, f"Model card. {summary(facts)['title']}"), "", f"*{markdown.escaped(about['paths'])}*", ""]
+    out += [
+        markdown.heading(1, f"Model card. {summary(facts)['title']}"),
+        "",
+        f"*{markdown.escaped(about['paths'])}*",
+        "",
+    ]
     for section in shown:
         out += markdown.lines(section)
     out += [markdown.heading(2, "TRIPOD+AI"), "", *_paragraphs(about["tripod"], about["rule"], about["by"])]
