@@ -7,6 +7,7 @@ The tracker is a consumer: `run_records` and `model_records` yield Param, Metric
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -16,6 +17,7 @@ from immunocast.errors import NotFoundError
 from immunocast.models.spec import ModelSpec
 from immunocast.store.runfolder import RunFolder
 from immunocast.store.schemas import TABLES
+from immunocast.tracking.cards import card_files_of, card_folder, card_lines
 from immunocast.tracking.curves import curve_metrics
 from immunocast.tracking.describe import describe_model
 from immunocast.tracking.evaluation import model_evaluation, run_evaluation
@@ -170,7 +172,16 @@ def model_records(run: RunFolder, model: str, readable: dict[str, pd.DataFrame] 
         name = f"immunocast-{model}" + ("" if endpoint == "response" else f"-{endpoint}")
         registered = display_name(run, name).replace(" ", "-") if spec.learned else None
         title = words_of(endpoint, manifest.get("endpoint_settings")).title
-        yield Model(model, label, bundle, spec, registered, description, tags, title)
+        card = card_folder(run, model)
+        about = with_banner(run, f"{card_lines(card)}\n\n{describe_model(run, model, label, spec)}") if card else ""
+        yield Model(model, label, bundle, spec, registered, description, tags, title, card, about)
+    if card := card_folder(run, model):
+        yield from card_files(card)
+
+
+def card_files(card: Path) -> Iterator[Artifact]:
+    """The files of a model card, below card/ among a run's artifacts."""
+    yield from (Artifact(file, f"card/{file.relative_to(card).as_posix()}") for file in card_files_of(card))
 
 
 def _manifest(run: RunFolder) -> dict[str, Any]:
