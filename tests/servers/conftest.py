@@ -16,10 +16,10 @@ from pathlib import Path
 
 import pytest
 
-from immunocast.tracking.mlflow import Tracker
-
 # fixtures of the run folder that is published
 from tests.tracking.conftest import run, run_template, store, store_template  # noqa: F401
+
+from immunocast.tracking.mlflow import Tracker
 
 from .mlflow_server import ADMIN, Server, running_server
 from .postgres import running_postgres
@@ -61,9 +61,7 @@ def _free() -> int:
 
 def sign_in(monkeypatch, user: tuple[str, str] | None) -> None:
     """Give MLflow's client in this process a user and a password, or none."""
-    for name, value in zip(
-        ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"), user or (None, None), strict=True
-    ):
+    for name, value in zip(("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"), user or (None, None), strict=True):
         if value is None:
             monkeypatch.delenv(name, raising=False)
         else:

@@ -22,13 +22,11 @@ from immunocast.errors import ConfigError, NotFoundError, PublishError
 from immunocast.store.runfolder import RunFolder
 from immunocast.tracking import claims
 from immunocast.tracking import records as rec
+from immunocast.tracking.claims import KEY, PARENT, STATE
 from immunocast.tracking.mlflow import RunHandle, Tracker
 from immunocast.tracking.mlflow.log import log
 from immunocast.tracking.mlflow.models import has_version, link_model, log_model
 
-#: Tags by which a publication is found again, and by which it is known to be whole.
-KEY, STATE = "publish_key", "published"
-PARENT = "mlflow.parentRunId"
 #: Tag of a child run: "name/version" in the registry.
 VERSION = "immunocast.model_version"
 
@@ -161,7 +159,7 @@ def _publish(
         if parent is not None and known[parent].get(STATE) == "complete":
             return _recall(run, tracker, parent, known)
         published = _fill(run, tracker, key, parent, known, handle, log_patient_tables, take_over)
-        twice = claims.others(tracker, KEY, key, STATE, {published.run_id, *published.model_runs.values()})
+        twice = claims.others(tracker, key, {published.run_id, *published.model_runs.values()})
         return dataclasses.replace(published, twice=tuple(twice))
 
 
@@ -210,12 +208,11 @@ def _fill(
     if handle is not None and tracker.is_deleted(handle.run_id):
         handle = None
     if parent is None and handle is None:
-        parent = claims.left_open(tracker, run.run_id, KEY)
-    if parent is None and handle is None:
-        top = claims.start(tracker, rec.display_name(run, run.run_id), KEY, key)
-    elif parent is None or (handle is not None and parent == handle.run_id):
-        assert handle is not None
+        parent = claims.left_open(tracker, run.run_id)
+    if handle is not None and parent == handle.run_id:
         top = handle
+    elif parent is None:
+        top = claims.claim(tracker, key, rec.display_name(run, run.run_id), handle)
     else:
         claims.refuse_taken(tracker, parent, take_over)
         top = tracker.resume(parent)

@@ -252,10 +252,21 @@ class Tracker:
         """Whether somebody deleted a run (MLflow keeps it, and restores it on demand)."""
         return bool(self.client.get_run(run_id).info.lifecycle_stage == "deleted")
 
-    def withdraw(self, run_id: str, tags: Iterable[str], reason: str) -> None:
-        """Take back a run that should not have been made: without these tags, KILLED, and deleted where one may."""
-        for tag in tags:
-            self.client.delete_tag(run_id, tag)
+    def tag(self, run_id: str, tags: Mapping[str, str]) -> None:
+        """Set tags of a run."""
+        from mlflow.entities import RunTag
+
+        self.client.log_batch(run_id, tags=[RunTag(key, value) for key, value in tags.items()])
+
+    def untag(self, run_id: str, keys: Iterable[str]) -> None:
+        """Take tags from a run, where it has them."""
+        has = self.client.get_run(run_id).data.tags
+        for key in keys:
+            if key in has:
+                self.client.delete_tag(run_id, key)
+
+    def discard(self, run_id: str, reason: str) -> None:
+        """Close a run that should not have been made as KILLED, and delete it where one may."""
         self.end(run_id, "KILLED", reason)
         with contextlib.suppress(Exception):  # who may write need not be one who may delete
             self.client.delete_run(run_id)
