@@ -83,7 +83,8 @@ def secrets_in(uri: str) -> list[str]:
     """
     parts = urlsplit(uri)
     found = [parts.password] if parts.password else []
-    found += [value for key, value in parse_qsl(parts.query) if key.lower() in _SECRET_KEYS]
+    pairs = [pair.partition("=") for pair in parts.query.split("&")]  # as written, parse_qsl gives the meaning only
+    found += [value for key, _, value in pairs if key.lower() in _SECRET_KEYS]
     return list(dict.fromkeys(text for secret in found for text in (secret, unquote(secret)) if text))
 
 

@@ -44,9 +44,8 @@ def unreachable(uri: str, seconds: float = SECONDS) -> str | None:
     try:
         port = parts.port or _PORTS[scheme]
     except ValueError:
-        raise ConfigError(
-            f"tracking.tracking_uri has a port that is no number from 0 to 65535: {parts.netloc}"
-        ) from None
+        place = parts.netloc.rpartition("@")[2]
+        raise ConfigError(f"The port of {place}, the address of MLflow, is no number from 0 to 65535.") from None
     try:
         socket.create_connection((parts.hostname, port), timeout=seconds).close()
     except socket.gaierror:
