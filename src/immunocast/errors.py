@@ -30,6 +30,12 @@ class CheckError(ImmunocastError):
     exit_code = 3
 
 
+class PublishError(ImmunocastError):
+    """A run was computed and lies whole on disk, but it is not, or not wholly, published; the message says how to."""
+
+    exit_code = 4
+
+
 class FetchError(ImmunocastError):
     """A file could not be had from its address: network, server, checksum or disk. Nothing half is left behind.
 

@@ -99,6 +99,19 @@ def link_model(tracker: Tracker, run_id: str, model_id: str) -> None:
     tracker.client.log_outputs(run_id, [LoggedModelOutput(model_id, step=0)])
 
 
+def has_version(tracker: Tracker, name: str) -> bool:
+    """Whether "name/version" is in the registry."""
+    from mlflow.exceptions import MlflowException
+
+    model, _, number = name.rpartition("/")
+    try:
+        return tracker.client.get_model_version(model, number).current_stage != "Deleted_Internal"
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
+        return False
+
+
 def _logged_model(tracker: Tracker, run_id: str) -> str | None:
     found = tracker.client.search_logged_models([tracker.experiment_id], filter_string=f"source_run_id = '{run_id}'")
     whole = [m.model_id for m in found if str(m.status) == "READY"]
