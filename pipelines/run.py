@@ -22,6 +22,7 @@ from immunocast.config import build
 from immunocast.report.terminal import print_results
 from immunocast.store.code_state import code_state
 from immunocast.store.runfolder import RunFolder
+from immunocast.sweep.worker import current_job
 from immunocast.tracking.process import sigterm_raises
 
 STAGES = {
@@ -41,11 +42,16 @@ def main(cfg: DictConfig) -> None:
     stages = {**STAGES, "report": lambda c, w: report.run(c, w, run_id)}
     tracker = build(cfg.tracking, "tracking") if cfg.tracking else None
     published = None
+    job = current_job()
     with sigterm_raises(), discarded_on_failure(work), contextlib.ExitStack() as stack:
         columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(30), TimeElapsedColumn())
         progress = stack.enter_context(Progress(*columns, console=console, transient=True))
         bar = progress.add_task("start", total=len(stages) + (tracker is not None) + 1)
-        handle = stack.enter_context(tracker.pipeline_run(run_id)) if tracker else None
+        if job:
+            job.started(run_id, runs)
+            work.write_meta("sweep", sweep=job.about())
+        parent = job.parent if job else None
+        handle = stack.enter_context(tracker.pipeline_run(run_id, parent=parent)) if tracker else None
         progress.advance(bar)
         seconds = {}
         for name, stage in stages.items():
@@ -81,4 +87,4 @@ def discarded_on_failure(work: RunFolder) -> Iterator[None]:
 
 
 if __name__ == "__main__":
-    entry(main)
+    entry(main, sweeps=True)

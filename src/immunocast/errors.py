@@ -30,6 +30,12 @@ class CheckError(ImmunocastError):
     exit_code = 3
 
 
+class SweepError(ImmunocastError):
+    """Some jobs of a sweep failed; what the others found stands."""
+
+    exit_code = 4
+
+
 class FetchError(ImmunocastError):
     """A file could not be had from its address: network, server, checksum or disk. Nothing half is left behind.
 

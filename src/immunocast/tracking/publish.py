@@ -59,7 +59,12 @@ def publish_key(run: RunFolder) -> str:
 
 
 def publish(
-    run: RunFolder, tracker: Tracker, handle: RunHandle | None = None, *, log_patient_tables: bool = True
+    run: RunFolder,
+    tracker: Tracker,
+    handle: RunHandle | None = None,
+    *,
+    log_patient_tables: bool = True,
+    sweep_run: str | None = None,
 ) -> PublishedRun:
     """Publish a run folder to MLflow, or complete or find what was published before.
 
@@ -69,6 +74,7 @@ def publish(
     tracker : where to.
     handle : the open run of `Tracker.pipeline_run` to fill; None opens one.
     log_patient_tables : see `records.run_records`.
+    sweep_run : MLflow's id of a sweep's run, below which a run that has to be opened is put.
 
     Raises
     ------
@@ -82,11 +88,12 @@ def publish(
     key = publish_key(run)
     with tracker.lock(f"publish {key}"):
         known = tracker.find({KEY: key})
-        parent = next((i for i, tags in known.items() if "mlflow.parentRunId" not in tags), None)
+        # a sweep's run may stand above it: of a publication's own runs, it is the one whose parent is none of them
+        parent = next((i for i, tags in known.items() if tags.get("mlflow.parentRunId") not in known), None)
         if parent and known[parent].get(STATE) == "complete":
             published = _recall(run, tracker, parent, known)
         else:
-            published = _fill(run, tracker, key, parent, known, handle, log_patient_tables)
+            published = _fill(run, tracker, key, parent, known, handle, log_patient_tables, sweep_run)
     run.write_json(
         "mlflow.json",
         {
@@ -116,9 +123,10 @@ def _fill(
     known: dict[str, dict[str, str]],
     handle: RunHandle | None,
     log_patient_tables: bool,
+    sweep_run: str | None,
 ) -> PublishedRun:
     if parent is None and handle is None:
-        top = tracker.start(rec.display_name(run, run.run_id), {KEY: key})
+        top = tracker.start(rec.run_name(run), {KEY: key}, sweep_run)
     elif parent is None or (handle is not None and parent == handle.run_id):
         assert handle is not None
         top = handle
@@ -126,7 +134,7 @@ def _fill(
         top = tracker.resume(parent)
     # the pipeline closes the run that it opened itself
     with contextlib.nullcontext() if top is handle else tracker.closing(top.run_id):
-        tracker.rename(top.run_id, rec.display_name(run, run.run_id))
+        tracker.rename(top.run_id, rec.run_name(run))
         log(tracker, top.run_id, [rec.Tag(KEY, key), rec.Tag(STATE, "started")])
         runs: dict[str, str] = {}
         versions: dict[str, str] = {}

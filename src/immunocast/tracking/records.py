@@ -28,6 +28,9 @@ SYNTHETIC_BANNER = "**SYNTHETIC DATA: no patient exists. Nothing here says anyth
 #: Tables with a row a patient. They are left out where `log_patient_tables` is off.
 PATIENT_TABLES = ("cohort", "truth", "predictions", "stability", "shap")
 
+#: Tags of a sweep's run and of those of its jobs: the sweep's id, which job it is, and "sweep" on the sweep's own run.
+SWEEP, SWEEP_JOB, KIND = "immunocast.sweep", "immunocast.sweep_job", "immunocast.kind"
+
 
 @dataclass(frozen=True)
 class Param:
@@ -137,6 +140,42 @@ def display_name(run: RunFolder, name: str) -> str:
     return f"synthetic {name}" if is_synthetic(run) else name
 
 
+def run_name(run: RunFolder) -> str:
+    """The name of a run: its id; a job of a sweep is told from the others by what it sets."""
+    return display_name(run, job_name(run.manifest().get("sweep")) or run.run_id)
+
+
+def job_name(sweep: dict[str, Any] | None) -> str:
+    """What a job of a sweep is called; "" for a run that is none.
+
+    >>> job_name({"job": 3, "settings": {"features": "linear_tmb", "models.ridge.estimator.C": "0.1"}})
+    '3: features=linear_tmb, estimator.C=0.1'
+    """
+    if not sweep:
+        return ""
+    parts = (f"{'.'.join(key.split('.')[-2:])}={value}" for key, value in sweep.get("settings", {}).items())
+    return f"{sweep['job']}: {', '.join(parts) or 'as configured'}"[:200]
+
+
+def clean_key(name: str) -> str:
+    """A setting's name with what trackers refuse in names replaced.
+
+    >>> clean_key("model@models.x")
+    'model_models.x'
+    """
+    return re.sub(r"[^\w\-. :/]", "_", name).strip() or "_"
+
+
+def _sweep_records(run: RunFolder) -> Iterator[Param | Tag]:
+    """A job of a sweep: which one, and what it sets, as parameters that runs are compared by."""
+    sweep = run.manifest().get("sweep")
+    if not sweep:
+        return
+    yield Tag(SWEEP, str(sweep["sweep_id"]))
+    yield Tag(SWEEP_JOB, str(sweep["job"]))
+    yield from (Param(f"sweep.{clean_key(key)}", str(value)) for key, value in sweep["settings"].items())
+
+
 def metric_key(
     metric: str,
     *,
@@ -233,6 +272,7 @@ def run_records(run: RunFolder, *, log_patient_tables: bool = True) -> Iterator[
         "immunocast_version": manifest.get("immunocast_version"),
     }
     yield from (Param(key, str(value)) for key, value in settings.items() if value not in (None, ""))
+    yield from _sweep_records(run)
 
     if headline:
         yield from _numbers_of(run, headline, whole=False)
