@@ -27,6 +27,7 @@ from immunocast.errors import ConfigError, PublishError
 from immunocast.report.terminal import print_results
 from immunocast.store.code_state import code_state
 from immunocast.store.runfolder import RunFolder
+from immunocast.sweep.worker import current_job
 from immunocast.tracking.process import sigterm_raises
 
 if TYPE_CHECKING:
@@ -49,12 +50,16 @@ def main(cfg: DictConfig) -> None:
     stages = {**STAGES, "report": lambda c, w: report.run(c, w, run_id)}
     tracker = build(cfg.tracking, "tracking") if cfg.tracking else None
     published = unpublished = None
+    job = current_job()
     try:
         with sigterm_raises(), discarded_on_failure(work), contextlib.ExitStack() as stack:
             columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(30), TimeElapsedColumn())
             progress = stack.enter_context(Progress(*columns, console=console, transient=True))
             bar = progress.add_task("start", total=len(stages) + (tracker is not None) + 1)
-            handle = open_run(tracker, run_id, stack) if tracker else None
+            if job:
+                job.started(run_id, runs)
+                work.write_meta("sweep", sweep=job.about())
+            handle = open_run(tracker, run_id, stack, job.parent if job else None) if tracker else None
             progress.advance(bar)
             seconds = {}
             for name, stage in stages.items():
@@ -85,10 +90,10 @@ def main(cfg: DictConfig) -> None:
         console.print(f"[bold yellow]Warning[/]: {escape(str(unpublished))}", soft_wrap=True)
 
 
-def open_run(tracker: Tracker, run_id: str, stack: contextlib.ExitStack) -> RunHandle | None:
+def open_run(tracker: Tracker, run_id: str, stack: contextlib.ExitStack, parent: str | None = None) -> RunHandle | None:
     """Open the run in MLflow before minutes of work; None where that fails and tracking.required is off."""
     try:
-        return stack.enter_context(tracker.pipeline_run(run_id))
+        return stack.enter_context(tracker.pipeline_run(run_id, parent=parent))
     except ConfigError as error:
         later = "tracking.required=false computes all the same, and says how to publish later."
         if tracker.required:
@@ -108,4 +113,4 @@ def discarded_on_failure(work: RunFolder) -> Iterator[None]:
 
 
 if __name__ == "__main__":
-    entry(main)
+    entry(main, sweeps=True)

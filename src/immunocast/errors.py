@@ -55,6 +55,12 @@ class ConflictError(ImmunocastError):
     exit_code = 7
 
 
+class SweepError(ImmunocastError):
+    """Some jobs of a sweep failed; what the others found stands."""
+
+    exit_code = 8
+
+
 @dataclass(frozen=True)
 class Problem:
     """One thing wrong in a file.

@@ -30,7 +30,9 @@ class TakenError(Exception):
     """Another process, a living one as far as can be known, publishes the same folder."""
 
 
-def claim(tracker: Tracker, key: str, name: str, handle: RunHandle | None = None) -> RunHandle:
+def claim(
+    tracker: Tracker, key: str, name: str, handle: RunHandle | None = None, above: str | None = None
+) -> RunHandle:
     """Open the parent run of a publication, or take the pipeline's own, unless somebody else is publishing.
 
     Parameters
@@ -39,13 +41,14 @@ def claim(tracker: Tracker, key: str, name: str, handle: RunHandle | None = None
     key : identity of the publication.
     name : name of a new run.
     handle : the pipeline's open run; None opens one.
+    above : the run below which a new run is put, a sweep's.
 
     Raises
     ------
     TakenError
         Where somebody else is at it; the claim is taken back, and so is a run that was opened for it.
     """
-    mine = handle or tracker.start(name, {KEY: key})
+    mine = handle or tracker.start(name, {KEY: key}, above)
     if handle is not None:
         tracker.tag(handle.run_id, {KEY: key})
     who = _rival(tracker, key, mine.run_id, started=False)

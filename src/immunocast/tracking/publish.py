@@ -96,6 +96,7 @@ def publish(
     *,
     log_patient_tables: bool = True,
     take_over: bool = False,
+    sweep_run: str | None = None,
 ) -> PublishedRun:
     """Publish a run folder to MLflow, or complete or find what was published before.
 
@@ -107,6 +108,7 @@ def publish(
     log_patient_tables : see `records.run_records`.
     take_over : complete a publication that a process of another host began and has not ended; only right where that
         process is dead.
+    sweep_run : MLflow's id of a sweep's run, below which a run that has to be opened is put.
 
     Raises
     ------
@@ -119,7 +121,7 @@ def publish(
     if not run.manifest():
         raise NotFoundError(f"{run.path} has no manifest.json, so there is nothing to publish yet.")
     with _failing_as_unpublished(run, tracker):
-        published = _publish(run, tracker, handle, log_patient_tables, take_over)
+        published = _publish(run, tracker, handle, log_patient_tables, take_over, sweep_run)
     run.write_json(
         "mlflow.json",
         {
@@ -153,7 +155,12 @@ def _failing_as_unpublished(run: RunFolder, tracker: Tracker) -> Iterator[None]:
 
 
 def _publish(
-    run: RunFolder, tracker: Tracker, handle: RunHandle | None, log_patient_tables: bool, take_over: bool
+    run: RunFolder,
+    tracker: Tracker,
+    handle: RunHandle | None,
+    log_patient_tables: bool,
+    take_over: bool,
+    sweep_run: str | None,
 ) -> PublishedRun:
     key = publish_key(run)
     with tracker.lock(f"publish {key}"):
@@ -163,7 +170,7 @@ def _publish(
             known = _without_lost_versions(tracker, known)
         if parent is not None and known[parent].get(STATE) == "complete":
             return _recall(run, tracker, parent, known)
-        published = _fill(run, tracker, key, parent, known, handle, log_patient_tables, take_over)
+        published = _fill(run, tracker, key, parent, known, handle, log_patient_tables, take_over, sweep_run)
         twice = claims.others(tracker, key, {published.run_id, *published.model_runs.values()})
         return dataclasses.replace(published, twice=tuple(twice))
 
@@ -209,6 +216,7 @@ def _fill(
     handle: RunHandle | None,
     log_patient_tables: bool,
     take_over: bool,
+    sweep_run: str | None,
 ) -> PublishedRun:
     if handle is not None and tracker.is_deleted(handle.run_id):
         handle = None
@@ -217,13 +225,13 @@ def _fill(
     if handle is not None and parent == handle.run_id:
         top = handle
     elif parent is None:
-        top = claims.claim(tracker, key, rec.display_name(run, run.run_id), handle)
+        top = claims.claim(tracker, key, rec.run_name(run), handle, sweep_run)
     else:
         claims.refuse_taken(tracker, parent, take_over)
         top = tracker.resume(parent)
     # the pipeline closes the run that it opened itself
     with contextlib.nullcontext() if top is handle else tracker.closing(top.run_id):
-        tracker.rename(top.run_id, rec.display_name(run, run.run_id))
+        tracker.rename(top.run_id, rec.run_name(run))
         log(tracker, top.run_id, [rec.Tag(KEY, key), rec.Tag(STATE, "started")])
         runs: dict[str, str] = {}
         versions: dict[str, str] = {}

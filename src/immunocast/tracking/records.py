@@ -45,11 +45,12 @@ from immunocast.tracking.record_types import (
     Record,
     Tag,
 )
+from immunocast.tracking.sweep_labels import KIND, SWEEP, clean_key, run_name, sweep_records
 
 __all__ = [
-    "PATIENT_TABLES", "SYNTHETIC_BANNER", "Artifact", "Dataset", "Description", "EvaluationTable", "Metric", "Model",
-    "Param", "ReadableTable", "Record", "Tag", "display_name", "flat_params", "is_synthetic", "metric_key",
-    "model_records", "run_records",
+    "KIND", "PATIENT_TABLES", "SWEEP", "SYNTHETIC_BANNER", "Artifact", "Dataset", "Description", "EvaluationTable",
+    "Metric", "Model", "Param", "ReadableTable", "Record", "Tag", "clean_key", "display_name", "flat_params", "is_synthetic", "metric_key",
+    "model_records", "run_name", "run_records",
 ]  # fmt: skip
 
 #: Tables with a row a patient. They are left out where `log_patient_tables` is off.
@@ -94,7 +95,7 @@ def run_records(
     provenance = manifest.get("provenance", {})
     headline = manifest.get("headline_model")
     yield from common_tags(run)
-    yield Tag("kind", "pipeline")
+    yield Tag(KIND, "pipeline")
     if compared := against_reference(run):
         yield Tag("against_reference", compared)
     yield from dataset(run)
@@ -122,6 +123,7 @@ def run_records(
         "immunocast_version": manifest.get("immunocast_version"),
     }
     yield from (Param(key, str(value)) for key, value in settings.items() if value not in (None, ""))
+    yield from sweep_records(run)
 
     if headline:
         yield from run_numbers(run, headline)

@@ -285,7 +285,11 @@ class Tracker:
 
     @contextlib.contextmanager
     def pipeline_run(
-        self, run_id: str, name: str | None = None, tags: Mapping[str, str] | None = None
+        self,
+        run_id: str,
+        name: str | None = None,
+        tags: Mapping[str, str] | None = None,
+        parent: str | None = None,
     ) -> Iterator[RunHandle]:
         """Keep a run open while the pipeline works, and close it as what it became.
 
@@ -298,10 +302,11 @@ class Tracker:
         run_id : id of the run folder that is being made.
         name : name to show, the run id by default.
         tags : further tags.
+        parent : MLflow's id of the sweep's run, where this run is a job of one.
         """
         with self.told():
             self.repair_orphans()
-            handle = self.start(name or run_id, {"immunocast.run_id": run_id, **(tags or {})})
+            handle = self.start(name or run_id, {"immunocast.run_id": run_id, **(tags or {})}, parent)
         with self.closing(handle.run_id), process.sigterm_raises():
             yield handle
 
