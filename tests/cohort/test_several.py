@@ -1,6 +1,5 @@
 """Several cohorts in one table: what is kept apart, what is combined, and what is refused."""
 
-
 import numpy as np
 import pandas as pd
 import pytest

@@ -49,7 +49,8 @@ from immunocast.tracking.sweep_labels import KIND, SWEEP, clean_key, run_name, s
 
 __all__ = [
     "KIND", "PATIENT_TABLES", "SWEEP", "SYNTHETIC_BANNER", "Artifact", "Dataset", "Description", "EvaluationTable",
-    "Metric", "Model", "Param", "ReadableTable", "Record", "Tag", "clean_key", "display_name", "flat_params", "is_synthetic", "metric_key",
+    "Metric", "Model", "Param",
+    "ReadableTable", "Record", "Tag", "clean_key", "display_name", "flat_params", "is_synthetic", "metric_key",
     "model_records", "run_name", "run_records",
 ]  # fmt: skip
 
