@@ -103,7 +103,9 @@ def test_reading_guide_answers_from_the_run(html: str) -> None:
     for words in (
         "284 patients in 3 cohorts", "9 left out", "By cohort the AUROC lies between", "0.600 to 0.800 (95 %)",
         "Difference in AUROC to: LORIS, routed +0.020 (−0.010 to +0.060)", "Net benefit at a threshold of 0.3",
-        "No difference in AUROC between levels stands after correction over 2 groupings", "tumour type (0.040, corrected", "With permuted labels the AUROC is 0.501 (0.450 to 0.550), passed.",
+        "No difference in AUROC between levels stands after correction over 2 groupings",
+        "tumour type (0.040, corrected",
+        "With permuted labels the AUROC is 0.501 (0.450 to 0.550), passed.",
         "2 warnings of the checks", "Strongest in Ridge logistic regression:",
     ):  # fmt: skip
         assert words in said.replace("\N{NO-BREAK SPACE}", " "), words

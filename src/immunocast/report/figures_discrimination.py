@@ -11,7 +11,6 @@ from matplotlib.axes import Axes
 
 from immunocast.report import shown, text
 from immunocast.report.style import (
-    GREY,
     MUTED,
     canvas,
     clip_label,
