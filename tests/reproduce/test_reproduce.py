@@ -175,6 +175,34 @@ def test_a_pipeline_that_fails_is_impossible_and_recorded(call, monkeypatch, run
     assert "ConfigError: no" in record["why"]
 
 
+def test_code_that_cannot_run_it_says_how_to_get_the_runs_own(run, call, monkeypatch):
+    with_code(run, source_digest="0" * 64, git_commit="c" * 40)
+    monkeypatch.setattr(module, "rerun", lambda *_: (_ for _ in ()).throw(RerunFailedError("no")))
+    assert "git worktree add" in call()[3]["why"]
+    config = run.path / "config.yaml"
+    config.write_text(config.read_text().replace("synthetic.SyntheticCohort", "synthetic.Gone"))
+    code, out, _, _ = call()
+    assert code == 2
+    assert "IMPOSSIBLE: cohort._target_: this immunocast has no immunocast.cohort.synthetic.Gone" in out
+
+
+def test_an_interrupt_records_nothing(call, monkeypatch):
+    def stopped(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(module, "rerun", stopped)
+    code, _, err, record = call()
+    assert (code, record) == (130, {})
+    assert "Interrupted" in err
+
+
+def test_a_kept_run_lies_in_its_folder(run, again, call, tmp_path):
+    code, _, _, record = call("--keep", tmp_path / "new" / "kept")
+    assert code == 0
+    assert [p.name for p in (tmp_path / "new/kept").iterdir()] == ["again"]
+    assert record["kept"] == str(tmp_path / "new/kept/again")
+
+
 def test_a_damaged_or_absent_configuration_is_a_message(run, call):
     (run.path / "config.yaml").write_text("seed: 7\n")
     assert "is no configuration of a run" in call()[2]

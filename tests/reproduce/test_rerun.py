@@ -70,12 +70,12 @@ def tree(tmp_path):
 
 def test_a_new_run_is_found_and_progress_is_passed_on(tree, tmp_path):
     runs = tmp_path / "runs"
-    (runs / "20260101-old").mkdir(parents=True)
-    (runs / "20260101-old" / "manifest.json").write_text("{}")
+    runs.mkdir()
     script = f"""
         import os, pathlib, sys
         print("load 1.0 s", file=sys.stderr)
         new = pathlib.Path({str(runs)!r}, "20250101-new")
+        (new.parent / ".20250102-old.unfinished").mkdir()
         new.mkdir()
         (new / "manifest.json").write_text("{{}}")
         (new / "said").write_text(" ".join(sys.argv[1:]) + os.environ["PYTHONPATH"].split(os.pathsep)[0])
@@ -97,6 +97,7 @@ def test_a_new_run_is_found_and_progress_is_passed_on(tree, tmp_path):
             "code 1.*ConfigError: no model",
             "1.0",
         ),
+        ("print('load 1.0 s', file=sys.stderr)", "left no run in", "load"),
         ("def f():\n    return 1 / 0\nf()", "ZeroDivisionError: division by zero", "File"),
     ],
 )

@@ -13,9 +13,10 @@ CODE = {"git_commit": "a" * 40, "dirty": False, "dirty_files": [], "source_diges
     ("then", "now", "same", "said"),
     [
         ({}, {}, True, "the same: commit aaaaaaaa"),
-        ({"dirty": True}, {}, True, "the run was of commit aaaaaaaa with changes"),
-        ({"git_commit": "b" * 40}, {}, True, "the same package (source digest 111111111111), of commit aaaaaaaa"),
-        ({"git_commit": None, "dirty": None}, {}, True, "the run was of an installed package"),
+        ({"dirty": True}, {}, True, "the run came from commit aaaaaaaa with changes"),
+        ({"git_commit": "b" * 40}, {}, True, "the same package (source digest 111111111111), from commit aaaaaaaa"),
+        ({"git_commit": None, "dirty": None}, {}, True, "the run came from no known commit"),
+        ({"git_commit": None}, {"git_commit": None}, True, "the same: no known commit (source digest 111111111111)"),
         ({"source_digest": "3" * 64}, {}, False, "other code: commit aaaaaaaa now"),
         ({"source_digest": "3" * 64}, {"dirty": True}, False, "commit aaaaaaaa with changes now"),
         ({"source_digest": None}, {}, None, "unknown"),
