@@ -137,7 +137,7 @@ def require_known_classes(folder: RunFolder) -> None:
     if strange:
         raise ConfigError(
             f"config.yaml of {folder.path}, which came from MLflow, builds {strange[0]}: that is no class of "
-            "immunocast, scikit-learn or XGBoost. Read it; if it is yours, use the original run folder, or reproduce --trust."
+            "immunocast, scikit-learn or XGBoost. Read it; if it is yours, use the original run folder, or --trust."
         )
 
 
