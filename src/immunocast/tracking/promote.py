@@ -30,6 +30,8 @@ from immunocast.tracking.publish import publish_key
 
 #: (id of the run folder, its publish key, MLflow's id of a run of it) -> the folder; NotFoundError where it is nowhere.
 FindFolder = Callable[[str, str, str], RunFolder]
+#: Tag of a version with verdicts and settings as JSON. MLflow's pages hide tags of its own name space.
+GATES_TAG = "mlflow.immunocast.gates"
 _UNDECIDED = "Nothing was promoted; try again."
 
 
@@ -119,7 +121,7 @@ def promote(
             if draft.blocked and not override:
                 draft = replace(draft, action=REFUSED)
             chained(draft, log.last)  # what is too long is told before anything is written
-            tags["gates"] = json.dumps(
+            tags[GATES_TAG] = json.dumps(
                 {
                     "alias": alias,
                     "when": draft.when,
@@ -132,6 +134,7 @@ def promote(
                 }
             )
             registry.tag_version(tracker, version.name, version.number, tags)
+            registry.describe_version(tracker, version.name, version.number)
         entry = _decide(tracker, draft, log)
         if entry.action == REFUSED:
             return Outcome(version, alias, False, before, verdicts, entry, said)
