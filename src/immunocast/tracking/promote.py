@@ -236,11 +236,11 @@ def _back_to(tracker: Tracker, log: Log, name: str, alias: str, now: int | None,
         if to == now:
             raise ConfigError(f"{name} version {to} is the {alias} already.")
         return to
-    before = [number for number in held if number != now]
-    if not before or (len(held) < 2 and now == held[-1]):
-        raise NotFoundError(
-            f"{name} has no {alias} before {f'version {now}' if now else 'any'}: there is nothing to roll back to."
-        )
+    # where the alias names nobody, its version was deleted: the one before it is meant
+    before = held[:-1] if now is None else [number for number in held if number != now]
+    if not before:
+        first = f" before version {now or held[-1]}" if held else ""
+        raise NotFoundError(f"{name} has no {alias}{first}: there is nothing to roll back to.")
     return before[-1]
 
 
