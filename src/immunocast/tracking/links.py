@@ -52,10 +52,11 @@ def artifact_paths(records: Iterable[Record]) -> list[str]:
     return [r.path for r in records if isinstance(r, Artifact | ReadableTable | EvaluationTable)]
 
 
-def before_the_first_table(text: str, line: str) -> str:
-    """A description with a line put before its first table, or at its end: the page of a run shows the beginning."""
-    head, bar, rest = text.partition("\n\n| ")
-    return f"{head}\n\n{line}{bar}{rest}" if line and bar else "\n\n".join(part for part in (text, line) if part)
+def after_the_headline(text: str, line: str) -> str:
+    """A description with a line put after its first list, or at its end: the page of a run shows the beginning."""
+    blocks = text.split("\n\n")
+    place = next((i + 1 for i, block in enumerate(blocks) if block.startswith("- ")), len(blocks))
+    return "\n\n".join([*blocks[:place], line, *blocks[place:]])
 
 
 @dataclass(frozen=True)
@@ -80,8 +81,10 @@ class Addresses:
         runs = f"#/experiments/{self.experiment_id}/runs"
         if target.startswith(MODELS):
             wanted = f"tags.`immunocast.run_id` = '{self.folder_id}' and tags.kind != 'pipeline'"
+            # by time the list would fold models into their run
+            order = f"orderByKey={quote('metrics.`auroc`', safe='')}&orderByAsc=false"
             mode = target.removeprefix(MODELS)
-            return f"{runs}{_QUERY}&searchFilter={quote(wanted, safe='')}&compareRunsMode={mode}"
+            return f"{runs}{_QUERY}&searchFilter={quote(wanted, safe='')}&{order}&compareRunsMode={mode}"
         run_id = self.own
         if target.startswith(PARENT):
             run_id, target = self.parent or self.own, target.removeprefix(PARENT)
