@@ -19,11 +19,12 @@ from immunocast.tracking.record_types import Metric
 #: Charts are grouped by what stands before `/`, groups are sorted by their bytes: the capital puts them first.
 GROUP = "Curves"
 CALIBRATION = f"{GROUP}/Calibration: observed by predicted pct"
-DECISION = f"{GROUP}/Decision: net benefit by threshold pct"
-AGAINST_ALL = f"{GROUP}/Decision: net benefit minus treating all"
+NET_BENEFIT = f"{GROUP}/Net benefit by threshold pct"
+NET_GAIN = f"{GROUP}/Net gain over treating all by threshold pct"
 ROC = f"{GROUP}/ROC: sensitivity by false positive pct"
-#: Per cent or months between two steps, and the last month drawn.
-_EVERY, _LAST_MONTH = 2, 60
+#: Per cent or months between two steps, and the last threshold and month drawn: treating all loses without bound as
+#: the threshold nears 1, which would flatten the rest of the curve.
+_EVERY, _LAST_THRESHOLD, _LAST_MONTH = 2, 0.5, 60
 
 
 def curve_metrics(run: RunFolder, model: str) -> Iterator[Metric]:
@@ -49,17 +50,19 @@ def curve_metrics(run: RunFolder, model: str) -> Iterator[Metric]:
     own = curves[curves["model"] == model]
     for key, curve, level in (
         (CALIBRATION, "calibration_smooth", "all"),
-        (DECISION, "decision", "all"),
-        (AGAINST_ALL, "decision_difference", "treat_all"),
+        (NET_BENEFIT, "decision", "all"),
+        (NET_GAIN, "decision_difference", "treat_all"),
         (ROC, "roc", "all"),
     ):
         # np.interp takes the last of equal x: the upper end where a ROC curve is vertical
         rows = own[(own["curve"] == curve) & (own["level"] == level)].sort_values(["x", "y"])
+        if curve.startswith("decision"):
+            rows = rows[rows["x"] <= _LAST_THRESHOLD + 1e-9]
         yield from _points(key, 100 * rows["x"], rows["y"])
     for outcome in ("os", "pfs"):
         rows = own[own["curve"] == f"survival_{outcome}"]
         for group, points in rows.groupby("level"):
-            key = f"{GROUP}/Survival {outcome.upper()} by month: {clean(str(group))}"
+            key = f"{GROUP}/Survival {outcome.upper()} {clean(str(group))} by month"
             yield from _survival(key, points.sort_values("x"))
 
 

@@ -11,9 +11,12 @@ from immunocast.tracking.record_types import Artifact, Description, EvaluationTa
 
 #: Before a link of a model's description to the artifacts of its run; alone, to the page of that run.
 PARENT = "parent:"
-#: Before how the models of a run are listed: TABLE, CHART (charts) or ARTIFACT (tables side by side).
+#: Before how the models of a run are shown: CHART (charts) or ARTIFACT (tables side by side).
 MODELS = "models:"
 _RELATIVE = re.compile(rf"\]\(((?:{PARENT}|{MODELS})?(?![a-z][a-z0-9+.-]*:|[#/)])[^()\s]*|{PARENT})\)")
+_NBSP = "\N{NO-BREAK SPACE}"
+#: Longest cell, in letters, that is kept in one line.
+_UNBROKEN = 28
 _QUERY = "?workflowType=machine_learning"
 #: What a reviewer opens, in this order, and how it is called.
 _REVIEWED = {
@@ -38,13 +41,33 @@ def reviewed(paths: Iterable[str]) -> str:
 
     >>> print(reviewed(["report.html", "tables/cohort.parquet"]).replace("  \n", "\n"))
     Open: [report](report.html)
-    Models of this run: [list](models:TABLE) · [charts](models:CHART) · [tables side by side](models:ARTIFACT)
+    Models of this run: [charts](models:CHART) · [tables side by side](models:ARTIFACT)
     """
     there = set(paths)
     found = [f"[{name}]({path})" for path, name in _REVIEWED.items() if path in there]
-    modes = {"list": "TABLE", "charts": "CHART", "tables side by side": "ARTIFACT"}
+    modes = {"charts": "CHART", "tables side by side": "ARTIFACT"}
     models = "Models of this run: " + " · ".join(f"[{name}]({MODELS}{mode})" for name, mode in modes.items())
     return "  \n".join([*(["Open: " + " · ".join(found)] if found else []), models])
+
+
+def spaced(text: str) -> str:
+    """Markdown whose table cells keep their distance and do not break, for trackers that draw tables without borders.
+
+    >>> spaced("| AUROC | 0.7 (0.6 to 0.8) |").replace(_NBSP, "~")
+    '| AUROC&emsp; | 0.7~(0.6~to~0.8)&emsp; |'
+    """
+
+    def cell(words: str) -> str:
+        words = words.strip()
+        return (words.replace(" ", _NBSP) if len(words) <= _UNBROKEN else words) + "&emsp;"
+
+    lines = []
+    for line in text.split("\n"):
+        if line.startswith("| "):
+            cells = re.split(r"(?<!\\)\|", line.strip().strip("|"))
+            line = "| " + " | ".join(map(cell, cells)) + " |"
+        lines.append(line)
+    return "\n".join(lines)
 
 
 def artifact_paths(records: Iterable[Record]) -> list[str]:
