@@ -13,7 +13,7 @@ import typer
 from immunocast import __version__
 
 # each registers its commands
-from immunocast.cli import check, cohorts, explain, flow, importance, map, results, score, sql  # noqa: F401
+from immunocast.cli import card, check, cohorts, explain, flow, importance, map, results, score, sql  # noqa: F401
 from immunocast.cli._common import app
 from immunocast.errors import ImmunocastError
 
