@@ -74,7 +74,9 @@ def _download(tracker: Tracker, model_id: str, part: str, folder: Path) -> Path 
         return None
     place = folder / part
     place.mkdir()
+    # models:/ID/PATH is taken for a name and a version
+    root = str(tracker.client.get_logged_model(model_id).artifact_location).rstrip("/")
     got = mlflow.artifacts.download_artifacts(
-        artifact_uri=f"models:/{model_id}/{part}", dst_path=str(place), tracking_uri=tracker.uri
+        artifact_uri=f"{root}/{part}", dst_path=str(place), tracking_uri=tracker.uri
     )
     return Path(got)
