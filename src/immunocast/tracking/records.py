@@ -176,7 +176,8 @@ def model_records(run: RunFolder, model: str, readable: dict[str, pd.DataFrame] 
         registered = display_name(run, name).replace(" ", "-") if spec.learned else None
         title = words_of(endpoint, manifest.get("endpoint_settings")).title
         card = card_folder(run, model)
-        about = with_banner(run, f"{card_lines(card)}\n\n{describe_model(run, model, label, spec)}") if card else ""
+        banner = f"{SYNTHETIC_BANNER}\n\n" if is_synthetic(run) else ""
+        about = f"{banner}{card_lines(card)}\n\n{describe_model(run, model, label, spec)}" if card else ""
         yield Model(model, label, bundle, spec, registered, description, tags, title, card, about)
     if card := card_folder(run, model):
         yield from card_files(card)
