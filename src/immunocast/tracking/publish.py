@@ -170,6 +170,7 @@ def _publish(
     key = publish_key(run)
     with tracker.lock(f"publish {key}"):
         known = tracker.find({KEY: key})
+        claims.close_left(tracker, known, handle)
         parent = _parent(known)
         if parent is not None and known[parent].get(STATE) == "complete":
             known = _without_lost_versions(tracker, known)
