@@ -79,7 +79,7 @@ def compare_link(run: SweepRun, states: Sequence[JobState]) -> str | None:
     if len(ids) < 2:
         return None
     listed = (quote(json.dumps(part, separators=(",", ":"))) for part in (ids, [run.tracker.experiment_id]))
-    return "#/compare-runs?runs={}&experiments={}".format(*listed)
+    return "#/compare-runs?runs={}&experiments={}&workflowType=machine_learning".format(*listed)
 
 
 def sweep_records(
