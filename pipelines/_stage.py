@@ -1,7 +1,8 @@
 """What all entry points share: Hydra, the environment, the run folder in work, and errors as exit codes.
 
 Exit codes: 0 done, 1 an override that Hydra refuses or a defect of immunocast, 2 a mistake in settings or input,
-3 stopped by a quality check, 4 jobs of a sweep failed, 130 interrupted, 143 ended by SIGTERM.
+3 stopped by a quality check, 4 computed but not (wholly) published, 8 jobs of a sweep failed, 130 interrupted,
+143 ended by SIGTERM.
 """
 
 from __future__ import annotations

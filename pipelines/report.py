@@ -16,6 +16,7 @@ from immunocast.report.figures import make_figures
 from immunocast.report.html import write_report
 from immunocast.report.patients import ExplainOne
 from immunocast.report.summary import results_table, summary_markdown
+from immunocast.report.view import RunView
 from immunocast.run_inputs import PATIENT_TABLES, explain_inputs
 from immunocast.store.code_state import code_state, environment
 from immunocast.store.runfolder import RunFolder
@@ -44,7 +45,8 @@ def run(cfg: DictConfig, work: RunFolder, run_id: str | None = None) -> None:
     (work.path / "config.yaml").write_text(frozen_yaml(cfg))
     (work.path / "summary.md").write_text(summary_markdown(work))
     results_table(work).to_csv(work.path / "results.csv", index=False)
-    write_report(work, make_figures(work), one_patient(cfg, work))
+    view = RunView(work)
+    write_report(work, make_figures(work, view), one_patient(cfg, work), view)
 
 
 def one_patient(cfg: DictConfig, work: RunFolder) -> ExplainOne | None:

@@ -24,6 +24,7 @@ from immunocast.overrides import expand_cohorts
 from immunocast.validation.subgroups import subgroup_names
 
 if TYPE_CHECKING:
+    from immunocast.gates import GateSettings
     from immunocast.models.orientation import Oriented
     from immunocast.validation.evaluate_survival_inputs import SurvivalSettings
     from immunocast.validation.fold import InnerSettings
@@ -324,6 +325,34 @@ def load_config(overrides: Sequence[str] = ()) -> DictConfig:
             return compose("config", overrides=expand_cohorts(overrides, conf_dir()))
         except HydraException as error:
             raise ConfigError(f"Configuration: {error}{_known_settings(str(error))}") from error
+
+
+def gate_settings(overrides: Sequence[str] = (), config_dir: Path | None = None) -> GateSettings:
+    """The gates of the registry, from conf/promote.yaml; `promotion.gates.min_events.value=50` changes one.
+
+    Parameters
+    ----------
+    overrides : as of every Hydra configuration; `promotion=NAME` takes another file of the group.
+    config_dir : a folder whose promotion/ holds further files of the group.
+
+    Raises
+    ------
+    ConfigError
+        For a setting that does not exist, or a value out of range.
+    """
+    from immunocast.gates import GateSettings
+
+    places = [f"hydra.searchpath=['{config_dir.absolute().as_uri()}']"] if config_dir else []
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        try:
+            cfg = compose("promote", overrides=[*overrides, *places])
+            plain = OmegaConf.to_container(cfg, resolve=True)
+        except (HydraException, OmegaConfBaseException) as error:
+            raise ConfigError(f"Configuration: {str(error).strip()}") from error
+    section = plain.get("promotion") if isinstance(plain, dict) else None
+    if not isinstance(section, dict) or set(section) != {"gates"} or set(plain) != {"promotion"}:  # type: ignore[arg-type]
+        raise ConfigError("The configuration of promotion holds one section, promotion.gates, and nothing else.")
+    return GateSettings.from_plain(section["gates"])
 
 
 def _known_settings(message: str) -> str:

@@ -1,4 +1,7 @@
-"""dvc.yaml says of each stage what it reads and writes: else `dvc repro` passes over a change, or loses a table."""
+"""dvc.yaml says of each stage what it reads and writes: else `dvc repro` passes over a change, or loses a table.
+
+What a run on one worker reads and writes is watched; its tables are those of the run on two.
+"""
 
 import ast
 
@@ -6,7 +9,7 @@ import pytest
 import yaml
 
 from immunocast.config import frozen, load_config
-from immunocast.store.runfolder import RunFolder
+from immunocast.store.runfolder import RunFolder, list_runs
 from immunocast.store.schemas import TABLES
 
 PACKAGES = ("cohort", "features", "metrics", "models", "validation", "explain", "report")
@@ -60,12 +63,15 @@ class Plain(dict):
 
 
 @pytest.fixture(scope="module")
-def watched(pipelines, tmp_path_factory):
-    """Stage -> sections, tables read, tables written and metas written by a small run."""
-    folder = tmp_path_factory.mktemp("watched")
-    few = ["~models.forest", "~models.loris_pan", "~models.pdl1_1", "~models.pdl1_50", "~models.loris_nsclc"]
-    more = ["evaluation.subgroups=[]", "evaluation.n_resamples=100", "explain.n_resamples=100", "cohort.n_patients=200"]
-    cfg = load_config(["experiment=quick", f"paths.work={folder}", "controls.n_refits=0", *few, *more])
+def work(tmp_path_factory):
+    """The folder of the watched run."""
+    return RunFolder(tmp_path_factory.mktemp("watched"))
+
+
+@pytest.fixture(scope="module")
+def watched(pipelines, finished, work):
+    """Stage -> sections, tables read, tables written and metas written by the run of `finished`, on one worker."""
+    cfg = load_config([*finished.settings, f"paths.work={work.path}", "engine=serial"])
     found = {}
     patch = pytest.MonkeyPatch()
     read, write, meta = RunFolder.table, RunFolder.write_table, RunFolder.write_meta
@@ -81,7 +87,7 @@ def watched(pipelines, tmp_path_factory):
             )
             m.setattr(RunFolder, "write_table", lambda self, t, f, s=seen: (s["written"].add(t), write(self, t, f))[1])
             m.setattr(RunFolder, "write_meta", lambda self, t, s=seen, **f: (s["meta"].add(t), meta(self, t, **f))[1])
-            run(Sections(cfg, seen["sections"]), RunFolder(folder))
+            run(Sections(cfg, seen["sections"]), work)
         found[name] = seen
     return found
 
@@ -100,6 +106,15 @@ def test_every_table_that_a_stage_reads_is_a_dep_and_what_it_writes_an_out(watch
         assert seen["read"] - seen["written"] <= tables(stages[name]["deps"]), name
         assert seen["written"] == tables(stages[name]["outs"]), name
         assert {f"data/processed/meta/{m}.json" for m in seen["meta"]} <= set(stages[name]["outs"]), name
+
+
+def test_tables_are_the_same_bytes_with_one_worker_and_with_two(watched, work, finished):
+    """And in another process."""
+    (two,) = list_runs(finished.cwd / "runs")
+    names = sorted(p.name for p in (two.path / "tables").iterdir())
+    assert sorted(p.name for p in (work.path / "tables").iterdir()) == names == sorted(f"{n}.parquet" for n in TABLES)
+    one_by_one = {n: (work.path / "tables" / n).read_bytes() for n in names}
+    assert [n for n in names if one_by_one[n] != (two.path / "tables" / n).read_bytes()] == []
 
 
 def test_the_report_and_the_sealed_folder_wait_for_every_table_and_every_section(stages):

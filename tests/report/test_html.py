@@ -109,6 +109,7 @@ def test_same_run_gives_same_bytes(toy_run: RunFolder, toy_figures: list[Figure]
 
 def test_explanations_stand_in_the_order_of_a_review(html: str) -> None:
     _, said = _read(html)
+    said = said[said.rindex("How predictions are explained") :]  # the contents name them before
     parts = [
         "How predictions are explained", "Mean absolute SHAP value of held-out", "How stable is the ranking?",
         "Ranks over 50 refits", "Do others agree?", "Other measures of importance", "Values and interactions",

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from immunocast.cli._common import RunOption, RunsDir, app, check_target, find_run
+from immunocast.cli._fetch import TrackingUri, with_final_bundle
 
 
 @app.command()
@@ -31,6 +32,7 @@ def score(
     ] = None,
     out: Annotated[Path | None, typer.Option(help="CSV to write; beside FILE, as NAME.scores.csv, by default.")] = None,
     runs_dir: RunsDir = Path("runs"),
+    tracking_uri: TrackingUri = None,
 ) -> None:
     """Score new patients: p_response (for the run's endpoint), the assays that it rested on, who was refused and why.
 
@@ -41,9 +43,10 @@ def score(
     from immunocast.config import conf_dir
     from immunocast.serve.files import merged, score_file
 
-    folder = find_run(run, runs_dir)
+    folder = find_run(run, runs_dir, tracking_uri)
     target = out or file.with_name(f"{file.stem}.scores.csv")
     check_target(target, file, "the file of the patients", "scores.csv")
+    with_final_bundle(folder, model, tracking_uri)
     result = score_file(
         file,
         load_mapping(mapping, conf_dir() / "cohort"),

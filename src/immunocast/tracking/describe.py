@@ -49,7 +49,8 @@ def describe_model(run: RunFolder, model: str, label: str, spec: ModelSpec) -> s
         "Missing values": spec.missing_rule,
         "Trained before this run on": ", ".join(spec.trained_on),
     }
-    return "\n".join([*lines, "", *(f"{name}: {fact}  " for name, fact in facts.items() if fact)])
+    links = "Open: [the run that made it](parent:) · [its report](parent:report.html)"
+    return "\n".join([*lines, "", *(f"{name}: {fact}  " for name, fact in facts.items() if fact), "", links])
 
 
 def _with_interval(row: dict[Any, Any], value: str, style: str) -> str:
