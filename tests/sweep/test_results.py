@@ -90,7 +90,7 @@ def test_the_summary_tells_the_best_the_failures_and_the_optimism(three):
     assert "job 2 (features=linear\\_tmb), 0.740 (0.690 to 0.790); the median of the 2 is 0.720" in text
     assert "the best of many looks better than it is" in text
     assert "**1 job failed**" in text
-    assert "ConfigError: no \\`x\\` Whole error: `errors/003.txt`" in text
+    assert "ConfigError: no \\`x\\` [whole error](errors/003.txt)" in text
     assert "| [1](#/run/1) | default | done | 0.700 (0.650 to 0.750) | +0.020 (-0.010 to +0.050) |" in text
     assert "&lt;b&gt;\\|c" in text
     assert "held out in every job" not in text
