@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from immunocast.config import build
-from immunocast.errors import ImmunocastError, SweepError
+from immunocast.errors import ConfigError, ImmunocastError, PublishError, SweepError
 from immunocast.sweep.folder import DONE, FAILED, JobState, SweepFolder, find_folder
 from immunocast.sweep.jobs import Job, compose_job, grid_jobs, sweep_digest
 from immunocast.sweep.progress import SweepProgress
@@ -112,12 +112,7 @@ def run_sweep(argv: Sequence[str], script: str, console: Console) -> None:
             varied=[v.name for v in plan.words.varied] or list(plan.settings.search),
             objective=vars(plan.objective) if plan.objective else None,
         )
-        run = None
-        if tracker:
-            from immunocast.sweep.published import sweep_run
-
-            # connects first: the store's tables are made by one process, before workers need them
-            run = stack.enter_context(sweep_run(tracker, folder))
+        run = _open_run(tracker, folder, stack, console) if tracker else None
         launch = Launch(
             job_command(script, _job_words(plan.words)), plan.workers, _cores(), run.handle.run_id if run else None
         )
@@ -134,14 +129,34 @@ def run_sweep(argv: Sequence[str], script: str, console: Console) -> None:
             with contextlib.suppress(ImmunocastError, OSError):
                 finish(plan, folder, folder.states(), run, console)
             raise
-        finish(plan, folder, states, run, console)
+        unpublished = finish(plan, folder, states, run, console)
         failed = [state for state in states if state.status == FAILED]
         if failed:
             lines = [f"  job {s.number} ({s.title}): {s.error}\n    {folder.error_path(s.number)}" for s in failed]
             raise SweepError(
                 f"{len(failed)} of {len(states)} jobs of this sweep failed; the same command runs them again, and "
-                "none of the others.\n" + "\n".join(lines)
+                "none of the others.\n" + "\n".join([*lines, *([unpublished] if unpublished else [])])
             )
+        if unpublished and tracker and tracker.required:
+            raise PublishError(unpublished)
+        if unpublished:
+            console.print(f"[bold yellow]Warning[/]: {escape(unpublished)}", soft_wrap=True)
+
+
+def _open_run(tracker: Tracker, folder: SweepFolder, stack: contextlib.ExitStack, console: Console) -> SweepRun | None:
+    """Open the sweep's run; None where that fails and tracking.required is off.
+
+    It connects first: the store's tables are made by one process, before the workers need them.
+    """
+    from immunocast.sweep.published import sweep_run
+
+    try:
+        return stack.enter_context(sweep_run(tracker, folder))
+    except ConfigError as error:
+        if tracker.required:
+            raise ConfigError(f"{error} No job was begun; tracking.required=false computes all the same.") from error
+        console.print(f"[bold yellow]Warning[/]: {escape(str(error))} The sweep goes on without it.", soft_wrap=True)
+        return None
 
 
 def _job_words(words: Words) -> list[str]:
@@ -211,32 +226,55 @@ def _run_study(plan: Plan, folder: SweepFolder, launch: Launch, progress: SweepP
     return all_states
 
 
-def finish(plan: Plan, folder: SweepFolder, states: Sequence[JobState], run: SweepRun | None, console: Console) -> None:
-    """Results to the folder, then to MLflow, and where they are to the console."""
+def finish(
+    plan: Plan, folder: SweepFolder, states: Sequence[JobState], run: SweepRun | None, console: Console
+) -> str | None:
+    """Results to the folder, then to MLflow, and where they are to the console.
+
+    Returns
+    -------
+    Why the sweep is not, or not wholly, in MLflow; None where it is, or where nothing is tracked.
+    """
     from immunocast.sweep.results import best_of, differing, results_table, write_results
     from immunocast.sweep.summary import summary_markdown
 
     if not states:
-        return
+        return None
     objective = plan.objective
     results = results_table(states, objective)
-    best = best_of(results, objective)
-    synthetic = _synthetic(states)
-    said = {"objective": objective, "synthetic": synthetic, "warnings": differing(results, states)}
-    write_results(folder.path, results, summary_markdown(results, states, best, **said))  # type: ignore[arg-type]
+    best, synthetic = best_of(results, objective), _synthetic(states)
+
+    def summary(states: Sequence[JobState], links: Mapping[int, str] | None = None) -> str:
+        return summary_markdown(
+            results,
+            states,
+            best,
+            objective=objective,
+            synthetic=synthetic,
+            warnings=differing(results, states),
+            links=links,
+        )
+
+    write_results(folder.path, results, summary(states))
     console.print(escape(f"Results: {folder.path / 'summary.md'}"), soft_wrap=True)
     if run is None:
-        return
+        return None
     from immunocast.sweep import published as out
 
-    out.publish_late(run, states)
-    links = out.links_of(run, states)
-    text = summary_markdown(results, states, best, **said, links=links)  # type: ignore[arg-type]
-    if compare := out.compare_link(run, states):
-        text += f"\n[Compare the jobs' runs]({compare})\n"
-    records = out.sweep_records(folder, results, states, best, text, objective=objective, synthetic=synthetic)
-    out.close_with(run, folder, records, synthetic)
+    try:
+        with run.tracker.told():
+            states = out.publish_late(run, states)
+            for state in states:
+                folder.write_state(state)
+            results = results_table(states, objective)
+            write_results(folder.path, results, summary(states))
+            text = out.with_views(summary(states, out.links_of(run, states)), run, folder, states)
+            records = out.sweep_records(folder, results, states, best, text, objective=objective, synthetic=synthetic)
+            out.close_with(run, folder, records, synthetic)
+    except (ConfigError, PublishError) as error:
+        return f"The sweep is computed and not wholly published; the same command publishes the rest. {error}"
     console.print(escape(f"MLflow: {run.handle.url}"), soft_wrap=True)
+    return None
 
 
 def _synthetic(states: Sequence[JobState]) -> bool | None:

@@ -5,16 +5,19 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import quote
 
 import pandas as pd
 
+from immunocast.errors import PublishError
 from immunocast.store.runfolder import RunFolder
 from immunocast.sweep.folder import DONE, FAILED, JobState, SweepFolder
 from immunocast.sweep.results import Best
 from immunocast.sweep.settings import Objective
 from immunocast.tracking import records as rec
+from immunocast.tracking.labels import common_tags
+from immunocast.tracking.links import Addresses, addressed, before_the_first_table
 from immunocast.tracking.mlflow import RunHandle, Tracker
 from immunocast.tracking.mlflow.log import log
 from immunocast.tracking.publish import publish
@@ -32,7 +35,7 @@ class SweepRun:
 @contextlib.contextmanager
 def sweep_run(tracker: Tracker, folder: SweepFolder) -> Iterator[SweepRun]:
     """Keep the sweep's run open, the one of an earlier call where there is one, and close it as what it became."""
-    with tracker.lock(f"sweep {folder.sweep_id}"):
+    with tracker.told(), tracker.lock(f"sweep {folder.sweep_id}"):
         tracker.repair_orphans()
         tags = {SWEEP: folder.sweep_id, KIND: "sweep"}
         known = next(iter(tracker.find(tags)), None)
@@ -42,15 +45,23 @@ def sweep_run(tracker: Tracker, folder: SweepFolder) -> Iterator[SweepRun]:
         yield SweepRun(tracker, handle)
 
 
-def publish_late(run: SweepRun, states: Sequence[JobState]) -> None:
+def publish_late(run: SweepRun, states: Sequence[JobState]) -> list[JobState]:
     """Publish the runs of jobs that are done and not in this store, below the sweep's run.
 
     That is what is left where the server was away when a job ended, or where the sweep ran without tracking before.
+
+    Returns
+    -------
+    The states; a job whose only trouble was its publication has none any more.
     """
+    mended = []
     for state in states:
         folder = state.run_folder
         if state.status == DONE and folder is not None and not _is_published(folder, run.tracker):
             publish(folder, run.tracker, sweep_run=run.handle.run_id)
+            state = replace(state, error="") if state.exit_code == PublishError.exit_code else state
+        mended.append(state)
+    return mended
 
 
 def _is_published(folder: RunFolder, tracker: Tracker) -> bool:
@@ -69,17 +80,23 @@ def links_of(run: SweepRun, states: Sequence[JobState]) -> dict[int, str]:
     return found
 
 
-def compare_link(run: SweepRun, states: Sequence[JobState]) -> str | None:
-    """Address of the view that compares the jobs' runs, inside of the UI; None for fewer than two."""
+def with_views(text: str, run: SweepRun, folder: SweepFolder, states: Sequence[JobState]) -> str:
+    """A description with links to the jobs' runs as MLflow lists and compares them, above its table."""
     ids = []
     for state in states:
-        folder = state.run_folder
-        if folder is not None and state.same_as is None and _is_published(folder, run.tracker):
-            ids.append(str(folder.read_json("mlflow.json")["run_id"]))
-    if len(ids) < 2:
-        return None
-    listed = (quote(json.dumps(part, separators=(",", ":"))) for part in (ids, [run.tracker.experiment_id]))
-    return "#/compare-runs?runs={}&experiments={}".format(*listed)
+        found = state.run_folder
+        if found is not None and state.same_as is None and _is_published(found, run.tracker):
+            ids.append(str(found.read_json("mlflow.json")["run_id"]))
+    if not ids:
+        return text
+    experiment, query = run.tracker.experiment_id, "workflowType=machine_learning"
+    wanted = quote(f"tags.`{SWEEP}` = '{folder.sweep_id}' and tags.{KIND} = 'pipeline'", safe="")
+    runs = f"#/experiments/{experiment}/runs?{query}&searchFilter={wanted}&compareRunsMode="
+    views = [f"[list]({runs}TABLE)", f"[charts]({runs}CHART)"]
+    if len(ids) > 1:
+        listed = (quote(json.dumps(part, separators=(",", ":"))) for part in (ids, [experiment]))
+        views.append("[side by side](#/compare-runs?runs={}&experiments={}&{})".format(*listed, query))
+    return before_the_first_table(text, f"Runs of the jobs: {' · '.join(views)}")
 
 
 def sweep_records(
@@ -106,10 +123,7 @@ def sweep_records(
     yield rec.Tag(SWEEP, folder.sweep_id)
     yield rec.Tag(KIND, "sweep")
     yield rec.Tag("synthetic", "mixed" if synthetic is None else str(synthetic).lower())
-    for name in ("cohort", "endpoint"):
-        values = [v for v in dict.fromkeys(results[name]) if v]
-        if values:
-            yield rec.Tag(name, ", ".join(values))
+    yield from _shared_tags(states)
     yield rec.Description(description)
     for column in (c for c in map(str, results) if c.startswith("sweep.")):
         yield rec.Param(
@@ -138,8 +152,21 @@ def sweep_records(
             yield rec.Artifact(folder.error_path(state.number), f"errors/{state.number:03d}.txt")
 
 
+def _shared_tags(states: Sequence[JobState]) -> Iterator[rec.Tag]:
+    """What the jobs' runs are found by, values side by side where they differ."""
+    found: dict[str, list[str]] = {}
+    for state in states:
+        if state.run_folder is not None:
+            for tag in common_tags(state.run_folder):
+                found.setdefault(tag.key, []).append(tag.value)
+    for key, values in found.items():
+        if key not in ("synthetic", "immunocast.run_id"):
+            yield rec.Tag(key, ", ".join(dict.fromkeys(values)))
+
+
 def close_with(run: SweepRun, folder: SweepFolder, records: Iterator[rec.Record], synthetic: bool | None) -> None:
     """Log what a sweep has to say, and name its run."""
-    log(run.tracker, run.handle.run_id, records)
+    here = Addresses(run.tracker.experiment_id, folder.sweep_id, run.handle.run_id)
+    log(run.tracker, run.handle.run_id, addressed(records, here))
     name = f"sweep {folder.sweep_id}"
     run.tracker.rename(run.handle.run_id, f"synthetic {name}" if synthetic else name)

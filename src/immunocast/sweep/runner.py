@@ -11,8 +11,9 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Protocol
@@ -20,12 +21,13 @@ from typing import IO, Protocol
 from immunocast.errors import ConfigError
 from immunocast.sweep.folder import DONE, FAILED, STOPPED, WAITING, JobState, SweepFolder
 from immunocast.sweep.worker import SweepJob
-from immunocast.tracking.process import Terminated, sigterm_raises
+from immunocast.tracking.process import Terminated
 
 #: Seconds between two looks at the running jobs.
 _PAUSE = 0.2
 #: Seconds that a job has to clean up after a signal.
 _PATIENCE = 60.0
+_STOPS = (signal.SIGINT, signal.SIGTERM)
 #: Libraries that would each start a thread a core.
 _THREADS = (
     "OMP_NUM_THREADS",
@@ -102,9 +104,10 @@ def run_jobs(states: Sequence[JobState], folder: SweepFolder, launch: Launch, wa
     known = {state.number: state for state in states}
     queue = [state for state in states if state.status != DONE]
     running: dict[int, _Running] = {}
-    with sigterm_raises():
+    with _signals_noted() as asked:
         try:
             while queue or running:
+                _raise(asked)
                 while queue and len(running) < launch.workers:
                     state = queue.pop(0)
                     wait_for_former(folder, state)
@@ -121,15 +124,32 @@ def run_jobs(states: Sequence[JobState], folder: SweepFolder, launch: Launch, wa
                 watcher.look({n: time.monotonic() - job.began for n, job in running.items()})
                 if running:
                     time.sleep(_PAUSE)
-        except (KeyboardInterrupt, Terminated) as error:
-            sign = signal.SIGTERM if isinstance(error, Terminated) else signal.SIGINT
-            for state in _stop(running.values(), sign, folder):
+            _raise(asked)
+        except BaseException:
+            for state in _stop(running.values(), folder, asked):
                 folder.write_state(state)
             raise
-        except BaseException:
-            _stop(running.values(), signal.SIGTERM, folder)
-            raise
     return [known[number] for number in sorted(known)]
+
+
+@contextlib.contextmanager
+def _signals_noted() -> Iterator[list[int]]:
+    """Note SIGINT and SIGTERM, so that they are not raised where a job is just being started and not known yet."""
+    asked: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield asked
+        return
+    before = {sign: signal.signal(sign, lambda number, _: asked.append(number)) for sign in _STOPS}
+    try:
+        yield asked
+    finally:
+        for sign, handler in before.items():
+            signal.signal(sign, handler)
+
+
+def _raise(asked: Sequence[int]) -> None:
+    if asked:
+        raise Terminated if asked[0] == signal.SIGTERM else KeyboardInterrupt
 
 
 def _keep(folder: SweepFolder, known: dict[int, JobState], state: JobState, watcher: Watcher) -> None:
@@ -229,21 +249,23 @@ def tail(path: Path, n: int) -> list[str]:
     return [line.rstrip() for line in text.splitlines() if line.strip()][-n:]
 
 
-def _stop(running: Iterable[_Running], sign: int, folder: SweepFolder) -> list[JobState]:
-    """Hand a signal on, wait until the jobs have cleaned up, and say what became of them."""
+def _stop(running: Iterable[_Running], folder: SweepFolder, asked: Sequence[int]) -> list[JobState]:
+    """Hand a signal on, wait until the jobs have cleaned up, and say what became of them.
+
+    Who is asked a second time kills: a job that cannot clean up leaves a folder that the next call removes.
+    """
     jobs = list(running)
-    for job in jobs:
-        with contextlib.suppress(ProcessLookupError):
+    once = len(asked)
+    for sign, patience in ((asked[0] if asked else signal.SIGTERM, 15.0), (signal.SIGTERM, _PATIENCE)):
+        for job in jobs:
             job.process.send_signal(sign)
-    deadline = time.monotonic() + _PATIENCE
+        deadline = time.monotonic() + patience
+        while any(job.process.poll() is None for job in jobs) and time.monotonic() < deadline and len(asked) <= once:
+            time.sleep(_PAUSE / 2)
     states = []
     for job in jobs:
-        try:
-            job.process.wait(max(0.1, deadline - time.monotonic()))
-        except (subprocess.TimeoutExpired, KeyboardInterrupt, Terminated):  # who asks twice does not want to wait
-            deadline = 0
-            job.process.kill()
-            job.process.wait()
+        job.process.kill()
+        job.process.wait()
         _close(job)
         seconds = round(time.monotonic() - job.began, 1)
         settled = folder.settle(replace(job.state, status=STOPPED, error=""))

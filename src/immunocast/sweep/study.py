@@ -23,7 +23,7 @@ from immunocast.sweep.jobs import Job, compose_job, digest_of, settings_of, swee
 from immunocast.sweep.settings import Objective, SweepSettings, as_word
 from immunocast.sweep.words import Words
 from immunocast.validation.search_space import distributions
-from immunocast.validation.studies import Studies, Trial, propose
+from immunocast.validation.studies import Direction, Studies, Trial, propose
 
 #: Schemes whose test patients train no model of the run: to choose by them would use them up.
 HELD_OUT = ("train_test", "external", "temporal")
@@ -39,7 +39,7 @@ class Study:
     digest: str
 
     @property
-    def direction(self) -> str:
+    def direction(self) -> Direction:
         """As Optuna spells it."""
         return "maximize" if self.settings.objective.direction == "maximise" else "minimize"
 

@@ -92,7 +92,7 @@ def _failures(states: Sequence[JobState]) -> list[str]:
     for state in failed:
         settings = ", ".join(f"{k}={v}" for k, v in state.settings.items())
         lines.append(
-            f"- job {state.number} ({_md(settings)}): {_md(state.error)} Whole error: `errors/{state.number:03d}.txt`"
+            f"- job {state.number} ({_md(settings)}): {_md(state.error)} [whole error](errors/{state.number:03d}.txt)"
         )
     half = [s for s in states if s.status == DONE and s.error]
     lines += [f"- job {s.number}: {_md(s.error)}" for s in half]
@@ -143,7 +143,7 @@ def _notes(results: pd.DataFrame, best: Best) -> str:
         said.append(OPTIMISM)
         if done["scheme"].eq("leave_one_cohort_out").any():
             said.append(_LOCO)
-    said.append("All numbers: `results.csv`.")
+    said.append("All numbers: [results.csv](results.csv).")
     return " ".join(said) if len(done) else "No job has results yet."
 
 

@@ -91,8 +91,8 @@ def parse(words: Sequence[str]) -> Words:
             raise ConfigError(f"{word} does not go with a sweep. A sweep takes KEY=VALUE, and --config-dir DIR.")
         elif word.startswith("sweep="):
             sweep = word.partition("=")[2]
-        elif word.lstrip("+").startswith("sweep."):
-            settings.append(word.lstrip("+").removeprefix("sweep."))
+        elif word.lstrip("+~").startswith("sweep."):
+            settings.append(_own(word))
         elif word.lstrip("+~").startswith(("hydra.", "hydra/")):
             hydra.append(word.lstrip("+"))
         else:
@@ -104,16 +104,24 @@ def parse(words: Sequence[str]) -> Words:
     return Words(sweep, tuple(settings), config_dir, tuple(fixed), tuple(varied.values()), _workers(hydra))
 
 
+def _own(word: str) -> str:
+    """A setting of the sweep, as an override of its file; what has checks of its own may be added freely."""
+    name = word.lstrip("+~").removeprefix("sweep.")
+    if word.startswith("~"):
+        return f"~{name}"
+    return f"++{name}" if name.startswith(("search.", "vary.", "objective.")) else name
+
+
 def _varied(word: str) -> Varied | None:
     """The setting with its values where the word gives several; None where it gives one."""
     try:
         parsed = OverridesParser.create().parse_override(word)
     except HydraException as error:
-        if "ConfigLoader is not set" in str(error):
-            raise ConfigError(f"{word}: glob is not known in sweeps; write the names, joined by commas.") from None
         raise ConfigError(f"{word} cannot be read: {str(error).splitlines()[0]}") from None
     if not parsed.is_sweep_override():
         return None
+    if "(" in word and word.partition("=")[2].startswith(("glob", "shuffle")):
+        raise ConfigError(f"{word}: glob and shuffle are not known in sweeps; write the values, joined by commas.")
     if not parsed.is_discrete_sweep():
         raise ConfigError(f"{word} is a range without steps. Write values, joined by commas, or use sweep=optuna.")
     found = Varied(parsed.get_key_element(), tuple(parsed.sweep_string_iterator()))

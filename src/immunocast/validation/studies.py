@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -15,6 +15,8 @@ from immunocast.validation.search_space import distributions
 
 #: Seconds that a worker waits for another one that is writing.
 _PATIENCE = 120
+#: What is good, as Optuna spells it.
+Direction = Literal["minimize", "maximize"]
 _SQLITE, _JOURNAL = (".db", ".sqlite", ".sqlite3"), (".log", ".journal")
 
 
@@ -50,7 +52,10 @@ def _contains(distribution: Any, value: Any) -> bool:
 
 
 def propose(
-    space: Mapping[str, Mapping[str, Any]], trials: Sequence[Trial], seed: Sequence[int], direction: str = "minimize"
+    space: Mapping[str, Mapping[str, Any]],
+    trials: Sequence[Trial],
+    seed: Sequence[int],
+    direction: Direction = "minimize",
 ) -> dict[str, Any]:
     """The next parameters: a sampler that is seeded by the trial's number looks at finished trials.
 
@@ -121,7 +126,7 @@ class Studies:
                 f"tuning.storage {path} cannot be used: {first}. Name another file, or remove this one."
             ) from error
 
-    def open(self, name: str, direction: str = "minimize") -> Kept:
+    def open(self, name: str, direction: Direction = "minimize") -> Kept:
         """The study of a name, with what was kept of it."""
         if self.path is None:
             return Kept(None)
