@@ -401,20 +401,35 @@ ORDER = (
     "set_model_version_tag", "update_model_version", "log_param", "set_registered_model_alias",
     "set_model_version_tag", "update_model_version", "set_registered_model_tag", "set_tag",
 )  # fmt: skip
-ALL = tuple(range(len(ORDER)))
-#: One turn is tried always, every turn, at a second each, under `make test-all`.
-DECISION, ALIAS = ORDER.index("log_param"), ORDER.index("set_registered_model_alias")
-EVERY = pytest.param(ALL, id="every write", marks=pytest.mark.slow)
 
 
-@pytest.mark.parametrize("turns", [(ALIAS,), EVERY])
-def test_whoever_dies_between_two_writes_leaves_nothing_half(desk, monkeypatch, tmp_path, turns):
+def test_whoever_dies_after_the_decision_has_decided(desk, monkeypatch):
+    """The cheap one of the tests below, which try every write."""
+    tracker = desk.host()
+
+    def die(*args, **more):
+        raise Killed
+
+    monkeypatch.setattr(tracker.client, "set_registered_model_alias", die)
+    with pytest.raises(Killed):
+        desk.promote(1, tracker=tracker)
+    assert desk.aliases() == {}
+    assert [entry.to for entry in desk.look().unfinished] == [1]
+    done = desk.promote(1)
+    assert (done.entry, desk.aliases()) == (None, {"champion": 1})
+    assert "was not carried out yet: done now" in done.said[0]
+    assert not desk.look().unfinished
+    assert len(desk.entries()) == 1
+
+
+@pytest.mark.slow
+def test_whoever_dies_between_two_writes_leaves_nothing_half(desk, monkeypatch, tmp_path):
     """Dead at a turn of the order of writes, then the next call, and all is as if nobody had died."""
     desk.promote(1)
     shutil.copyfile(desk.database, tmp_path / "kept.db")
     points, seen = turning_points(desk, monkeypatch)
     assert tuple(seen[i - 1] for i in points) == ORDER
-    for point in (points[turn] for turn in turns):
+    for point in points:
         shutil.copyfile(tmp_path / "kept.db", desk.database)
         tracker = desk.host()
 
@@ -567,14 +582,33 @@ def test_two_processes_of_one_host_promote_one_after_the_other(desk, tmp_path):
     assert desk.look().whole
 
 
-@pytest.mark.parametrize("turns", [(DECISION,), EVERY])
-def test_across_hosts_the_loser_is_told_wherever_the_other_comes_between(desk, monkeypatch, tmp_path, turns):
+def test_across_hosts_the_slower_one_is_told(desk, monkeypatch):
+    """Host b promotes version 1 while a, having judged version 2, is about to write its decision."""
+    here = desk.host("a")
+    real = here.client.log_param
+
+    def between(*args, **more):
+        monkeypatch.setattr(here.client, "log_param", real)
+        desk.promote(1, tracker=desk.host("b"))
+        return real(*args, **more)
+
+    monkeypatch.setattr(here.client, "log_param", between)
+    with pytest.raises(ConflictError, match=r"was faster: immunocast-ridge version 1 became champion") as told:
+        desk.promote(2, tracker=here)
+    assert told.value.exit_code == 7
+    assert desk.aliases() == {"champion": 1}
+    assert desk.entries() == [("promote", "champion", None, 1)]
+    assert desk.look().whole
+
+
+@pytest.mark.slow
+def test_across_hosts_the_loser_is_told_wherever_the_other_comes_between(desk, monkeypatch, tmp_path):
     """Host a promotes version 2; at a turn of its writes host b promotes version 1 from beginning to end."""
     desk.promote(2)
     desk.promote(1)
     shutil.copyfile(desk.database, tmp_path / "kept.db")
     points, seen = turning_points(desk, monkeypatch)
-    for point in (points[turn] for turn in turns):
+    for point in points:
         shutil.copyfile(tmp_path / "kept.db", desk.database)
         here, elsewhere = desk.host("a"), desk.host("b")
         decided = "log_param" in seen[: point - 1]

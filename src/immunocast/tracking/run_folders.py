@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from immunocast.errors import NotFoundError
+from immunocast.errors import ConfigError, NotFoundError
 from immunocast.store.runfolder import RunFolder, find_run, list_runs
 from immunocast.tracking.mlflow import Tracker
-from immunocast.tracking.mlflow.download import fetch_run
+from immunocast.tracking.mlflow.download import fetch_bundle, fetch_run
+from immunocast.tracking.mlflow.registry import Version, aliases, registered_names, told, version
 from immunocast.tracking.publish import KEY, publish_key
 
 
@@ -59,6 +60,44 @@ def published_folder(
     if here.manifest() and publish_key(here) == key:
         return here
     return fetch_run(tracker, mlflow_run, scratch / run_id)
+
+
+def aliased_model(tracker: Tracker, wanted: str, runs_dir: Path, scratch: Path) -> tuple[RunFolder, Version]:
+    """The run folder, with the final model, and the version that an alias of the registry names.
+
+    Parameters
+    ----------
+    wanted : "NAME@ALIAS", e.g. "immunocast-ridge@champion", or "ridge@champion".
+    tracker, runs_dir, scratch : as for `run_folder`.
+
+    Raises
+    ------
+    NotFoundError
+        Where there is no such registered model or alias, or its version was not made by `publish`.
+    ConfigError
+        Where `wanted` has another form.
+    """
+    name, at, alias = wanted.partition("@")
+    if not (name and at and alias):
+        raise ConfigError(
+            f"{wanted!r} names no alias of a registered model. Write NAME@ALIAS: immunocast-ridge@champion."
+        )
+    with told(tracker):
+        known = registered_names(tracker)
+        full = next((n for n in (name, f"immunocast-{name}") if n in known), None)
+        if full is None:
+            raise NotFoundError(f"There is no registered model {name!r}. There are: {', '.join(known) or 'none'}.")
+        there = aliases(tracker, full)
+        if alias not in there:
+            has = ", ".join(f"{a} (version {v})" for a, v in sorted(there.items())) or "none"
+            raise NotFoundError(f"{full} has no alias {alias!r}. It has: {has}. An alias comes by: immunocast promote")
+        found = version(tracker, full, there[alias])
+        if found is None or not found.run_id:
+            raise NotFoundError(f"{full} version {there[alias]} was not made by immunocast's publish.")
+        run = published_folder(tracker, found.run_id, found.publish_key, found.mlflow_run, runs_dir, scratch)
+        if not run.bundle_path(found.model, "final").is_dir():
+            fetch_bundle(tracker, run, found.model)
+    return run, found
 
 
 def _tags(tracker: Tracker, mlflow_run: str) -> dict[str, str]:
