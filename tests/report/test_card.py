@@ -21,7 +21,7 @@ from immunocast.models.bundle import save_bundle
 from immunocast.models.learner import Learner
 from immunocast.report import text
 from immunocast.report.card import Statements, Status, checklist, read_index, read_statements, write_card, write_cards
-from immunocast.report.card.checklist import counts, lost_files
+from immunocast.report.card.checklist import counts, lost_files, told
 from immunocast.report.card.probast import DOMAINS, PHASES
 from immunocast.report.card.tripod import ITEMS
 from immunocast.report.sections import dicts
@@ -416,7 +416,7 @@ def test_the_same_run_gives_the_same_card(run, card):
     assert everything() == before
     assert sum(map(len, before.values())) < 1_500_000
     index = read_index(card)
-    assert index["tripod_ai"] == counts(checklist(card))
+    assert index["tripod_ai"] == {"items": 52, "told": told(checklist(card)), **counts(checklist(card))}
     assert set(index["files"]) | {"card.json"} == set(before)
 
 

@@ -87,7 +87,7 @@ def _show_version(
 
 def _show(place: Path, statements: Statements | None, output: Format, name: str, *, keep: bool = True) -> None:
     from immunocast.report.card import checklist, read_index
-    from immunocast.report.card.checklist import counts, lost_files
+    from immunocast.report.card.checklist import lost_files, told
     from immunocast.report.card.write import HTML, tripod_frame
 
     index = read_index(place)
@@ -99,7 +99,7 @@ def _show(place: Path, statements: Statements | None, output: Format, name: str,
     first = "SYNTHETIC DATA, no patient exists. " if index.get("synthetic") else ""
     shown = frame.assign(needs=frame["needs_author"].where(frame["missing"] == "", frame["missing"]))
     print_table(shown[["item", "asks", "status", "needs"]], output, f"{first}TRIPOD+AI of {name}")
-    print(f"{len(rows)} items: {', '.join(f'{n} {status}' for status, n in counts(rows).items() if n)}.")
+    print(f"{len(rows)} items: {told(rows)}.")
     lost = lost_files(rows)
     if lost:
         print(f"Missing: {'; '.join(lost)}")

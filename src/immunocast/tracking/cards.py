@@ -36,11 +36,10 @@ def card_lines(folder: Path) -> str:
     lines = [f"**{_md(about.get('answer') or 'No verdict was recorded.')}**"]
     lines += [_md(about[key]) for key in ("comparison", "calibration", "claim") if about.get(key)]
     items = about.get("tripod_ai") or {}
-    told = ", ".join(f"{n} {status}" for status, n in items.items() if n)
-    lines.append(
-        f"Model card: artifact `{CARD}/model_card.html` of this model"
-        + (f"; TRIPOD+AI, {sum(items.values())} items: {told} (`{CARD}/tripod_ai.csv`)." if told else ".")
+    told = (
+        f"; TRIPOD+AI, {items.get('items')} items: {items['told']} (`{CARD}/tripod_ai.csv`)" if "told" in items else ""
     )
+    lines.append(f"Model card: artifact `{CARD}/model_card.html` of this model{told}.")
     return "\n\n".join(lines)
 
 

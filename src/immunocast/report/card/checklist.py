@@ -116,6 +116,13 @@ def counts(rows: Iterable[Row]) -> dict[str, int]:
     return found
 
 
+def told(rows: Iterable[Row]) -> str:
+    """How many items have which status, as a sentence's part; statuses of no item are left out."""
+    found = {status: n for status, n in counts(rows).items() if n}
+    need = {1: "1 needs the author"}.get(found.get(Status.AUTHOR, 0), f"{found.get(Status.AUTHOR, 0)} need the author")
+    return ", ".join(need if status == Status.AUTHOR else f"{n} {status}" for status, n in found.items())
+
+
 def lost_files(rows: Iterable[Row]) -> list[str]:
     """Files that are gone or were changed, each once."""
     return list(dict.fromkeys(name for row in rows for name in row.lost))

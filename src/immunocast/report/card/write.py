@@ -18,7 +18,7 @@ from jinja2 import Template
 from immunocast.errors import NotFoundError
 from immunocast.report import text
 from immunocast.report.card import markdown, probast
-from immunocast.report.card.checklist import INDEX, Row, checklist, counts
+from immunocast.report.card.checklist import INDEX, Row, checklist, counts, told
 from immunocast.report.card.evidence import evidence, summary
 from immunocast.report.card.facts import Facts, RunFacts
 from immunocast.report.card.plots import Plot
@@ -117,7 +117,7 @@ def _write(facts: Facts, target: Path, statements: Statements) -> Path:
     for name, page in pages.items():
         (unfinished / name).write_bytes(page.encode())
         digests[name] = hashlib.sha256(page.encode()).hexdigest()
-    index["tripod_ai"] = counts(rows)
+    index["tripod_ai"] = {"items": len(rows), "told": told(rows), **counts(rows)}
     (unfinished / INDEX).write_text(json.dumps(index, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     shutil.rmtree(target, ignore_errors=True)
     unfinished.rename(target)
@@ -159,13 +159,13 @@ def tripod_frame(rows: Sequence[Row]) -> pd.DataFrame:
         [
             {
                 "item": row.item.number,
-                "section": row.item.section,
                 "asks": row.item.asks,
                 "status": str(row.status),
                 "evidence": "; ".join(row.paths),
                 "missing": "; ".join(row.lost),
                 "needs_author": row.needs,
                 "author_statement": row.statement,
+                "section": row.item.section,
             }
             for row in rows
         ]
@@ -195,10 +195,8 @@ def probast_frame(signals: Sequence[probast.Signal]) -> pd.DataFrame:
 
 def _about(facts: Facts, rows: Sequence[Row], statements: Statements) -> dict[str, str]:
     """The sentences that both pages print above the checklists."""
-    found = counts(rows)
-    told = ", ".join(f"{n} {status}" for status, n in found.items() if n)
     return {
-        "tripod": f"{len(rows)} items of TRIPOD+AI: {told}.",
+        "tripod": f"{len(rows)} items of TRIPOD+AI: {told(rows)}.",
         "rule": _EVIDENCED,
         "by": f"Author’s statements are by {statements.by}." if statements.by and statements.items else "",
         "probast": probast.NOTE,
