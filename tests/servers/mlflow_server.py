@@ -65,15 +65,16 @@ class Server:
         command = server_command(self.port, str(self.artifacts))
         if self.database != "mlflow":
             command = [part.replace("///mlflow", f"///{self.database}") for part in command]
-        self.process = subprocess.Popen(
-            command,
-            env=environment,
-            cwd=self.log.parent,
-            stdout=self.log.open("a"),
-            stderr=subprocess.STDOUT,
-            stdin=subprocess.DEVNULL,
-            start_new_session=True,  # its workers can be ended together with it
-        )
+        with self.log.open("a") as log:
+            self.process = subprocess.Popen(
+                command,
+                env=environment,
+                cwd=self.log.parent,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,  # its workers can be ended together with it
+            )
         deadline = time.monotonic() + 400  # some ten seconds of CPU, on a machine that may be busy
         while not self.answers():
             assert self.process.poll() is None, self.log.read_text()[-3000:]
@@ -123,7 +124,7 @@ class Server:
         return name, password
 
     def grant(self, user: str, kind: str, name: str, permission: str = "EDIT") -> None:
-        """Give a user a permission on an experiment (by id) or a registered_model (by name), as docs/servers.md does."""
+        """Give a user a permission on an experiment (by id) or a registered_model (by name), as the docs do."""
         body = {"username": user, "resource_type": kind, "resource_id": name, "permission": permission}
         self.ask("3.0/mlflow/users/permissions/grant", body)
 

@@ -33,7 +33,7 @@ def answer(status: int) -> requests.HTTPError:
         (MlflowException("Max retries exceeded with url: x (too many 500 error responses)"), "answers with error 500"),
         (MlflowException("Max retries exceeded with url: x (Connection refused)"), "does not answer any more"),
         (MlflowException("API request failed with timeout exception"), "took too long.*MLFLOW_HTTP_REQUEST_TIMEOUT"),
-        (sqlite3.OperationalError("database or disk is full"), "disk of the database is full"),
+        (sqlite3.OperationalError("disk is full [SQL: lifecycle_stage, connection to server]"), "disk of the database"),
         (sqlite3.OperationalError("database is locked"), "others write"),
         (sqlite3.OperationalError("attempt to write a readonly database"), "write permission"),
         (OSError(errno.ENOSPC, "No space left on device", "/a/b"), "no room at /a/b: No space left.*Make room"),

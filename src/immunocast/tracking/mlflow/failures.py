@@ -52,6 +52,13 @@ def understand(error: BaseException, uri: str, experiment: str) -> Failure | Non
     text, code = str(error), _status(error)
     said = scrubbed(first_line(error), uri).rstrip(".")
     user = os.environ.get("MLFLOW_TRACKING_USERNAME") or urlsplit(uri).username
+    # first, since the text holds the whole statement, in which other words may stand
+    if "disk is full" in text or "disk I/O error" in text:
+        return Failure("the disk of the database is full", "Make room there")
+    if "database is locked" in text:
+        return Failure("others write to the database without a pause", "Try again; a team is better off with a server")
+    if "readonly database" in text:
+        return Failure("the database may not be written by this user", "Give the file and its folder write permission")
     if code == 401 or "password authentication failed" in text or "no password supplied" in text:
         return _refused(user, uri)
     if code == 403:
@@ -64,7 +71,7 @@ def understand(error: BaseException, uri: str, experiment: str) -> Failure | Non
         )
     if code == 413:
         return Failure("the server refuses a file as too large", "Raise the limit of the proxy before it")
-    if re.search(r"active'? state|lifecycle_stage|must be in the 'active'", text):
+    if "must be in the 'active' state" in text:
         return Failure(
             f"the experiment {experiment!r}, or the run in it, was deleted meanwhile",
             "Restore it (mlflow experiments restore, mlflow runs restore), or name another one in tracking.experiment",
@@ -86,12 +93,6 @@ def understand(error: BaseException, uri: str, experiment: str) -> Failure | Non
             "the server took too long to answer",
             "MLFLOW_HTTP_REQUEST_TIMEOUT (seconds; 120) is how long it is waited for",
         )
-    if "disk is full" in text or "disk I/O error" in text:
-        return Failure("the disk of the database is full", "Make room there")
-    if "database is locked" in text:
-        return Failure("others write to the database without a pause", "Try again; a team is better off with a server")
-    if "readonly database" in text:
-        return Failure("the database may not be written by this user", "Give the file and its folder write permission")
     if "database schema" in text:
         return Failure(said, "Upgrade its tables: mlflow db upgrade ADDRESS")
     return Failure(said, "Check tracking.tracking_uri")
