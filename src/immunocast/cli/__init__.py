@@ -13,7 +13,7 @@ import typer
 from immunocast import __version__
 
 # each registers its commands
-from immunocast.cli import check, cohorts, explain, flow, importance, map, reproduce, results, score, sql  # noqa: F401
+from immunocast.cli import check, cohorts, explain, flow, importance, map, reproduce, results, score, sql, sweeps  # noqa: F401
 from immunocast.cli import promote as _promote  # noqa: F401
 from immunocast.cli import publish as _publish  # noqa: F401
 from immunocast.cli._common import app
