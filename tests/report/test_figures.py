@@ -68,7 +68,7 @@ def test_words_in_pictures_stand_out_from_their_ground(toy_run: RunFolder, tmp_p
 
     monkeypatch.setattr(FigureCanvasAgg, "draw", record)
     view = RunView(toy_run)
-    for name in ("auroc_forest", "survival", "subgroups", "comparison"):
+    for name in ("auroc_forest", "survival", "subgroups"):
         CATALOGUE[name].draw(view, tmp_path / f"{name}.png", name)
     assert not faint
 

@@ -75,7 +75,7 @@ def test_prediction_sets_are_counted_by_outcome(view: RunView) -> None:
 def test_patients_without_a_set_do_not_count(make_run) -> None:
     run = make_run()
     frame = run.table("conformal")
-    frame.loc[frame.index[:20], ["prediction_set", "covered"]] = ["", pd.NA]
+    frame.loc[frame.index[:20], ["prediction_set", "covered"]] = ["", False]
     run.write_table("conformal", frame)
     sheet = decisions.prediction_set_sheet(RunView(run))
     assert _column(sheet, "Patients") == [f"{len(frame) - 20:,}"]

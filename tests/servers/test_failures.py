@@ -112,14 +112,7 @@ def test_an_experiment_where_one_may_only_read(server, alice, experiment, call, 
     assert "must give EDIT (docs/servers.md)" in done.stderr
     is_clean(done.stderr, "daves-password-4")
     assert not (call.cwd / "computing").exists()
-    server.ask(
-        "experiments/permissions/create",
-        {
-            "experiment_id": Tracker(server.uri, experiment).experiment_id,
-            "username": "dave",
-            "permission": "EDIT",
-        },
-    )
+    server.grant("dave", "experiment", Tracker(server.uri, experiment).experiment_id)
     done = call(PIPELINE, f"tracking.experiment={experiment}", **env, **template)
     # he may write into the experiment now; the models are another's, or his where nobody registered them before
     assert done.returncode == 0 or "registered model" in done.stderr

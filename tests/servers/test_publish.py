@@ -12,7 +12,6 @@ from immunocast.tracking.mlflow import Tracker
 from immunocast.tracking.publish import publish
 
 from .conftest import credentials
-from .mlflow_server import ADMIN
 
 pytestmark = pytest.mark.slow
 
@@ -86,10 +85,9 @@ def test_artifacts_lie_where_only_the_server_writes(alice, server, experiment, r
     assert "S0001" not in server.postgres.call("pg_dump", "--data-only", server.database)
 
 
-def test_the_whole_pipeline_on_the_server_and_no_secret_anywhere(root, server, experiment, call):
-    user = server.add_user("carol", "carols-password-3")
+def test_the_whole_pipeline_on_the_server_and_no_secret_anywhere(root, server, alice, experiment, call):
     settings = ("experiment=quick", "~models.forest", "evaluation.subgroups=[tumor_type]")
-    uri = server.uri.replace("http://", f"http://{user[0]}:{user[1]}@")
+    uri = server.uri.replace("http://", f"http://{alice[0]}:{alice[1]}@")
     done = call(root / "pipelines/run.py", *settings, f"tracking.experiment={experiment}", MLFLOW_TRACKING_URI=uri)
     assert done.returncode == 0, done.stderr
     (run,) = list_runs(call.cwd / "runs")
@@ -106,7 +104,7 @@ def test_the_whole_pipeline_on_the_server_and_no_secret_anywhere(root, server, e
     written += [f.read_bytes().decode("latin-1") for f in call.cwd.rglob("*") if f.is_file()]
     written += [server.postgres.call("pg_dump", "--data-only", name) for name in ("mlflow", "mlflow_auth")]
     written += [f.read_bytes().decode("latin-1") for f in server.artifacts.rglob("*") if f.is_file()]
-    assert not [text for text in written if user[1] in text or server.postgres.password in text]
+    assert not [text for text in written if alice[1] in text or server.postgres.password in text]
 
 
 def test_a_registered_model_of_somebody_else_needs_a_permission(
@@ -121,10 +119,7 @@ def test_a_registered_model_of_somebody_else_needs_a_permission(
     assert "the user 'bob' has no permission to write into the registered model" in refused.stderr
     assert "docs/servers.md" in refused.stderr
     for model in ("ridge", "xgboost"):
-        name = f"synthetic-immunocast-{model}"
-        server.ask(
-            "registered-models/permissions/create", {"username": "bob", "name": name, "permission": "EDIT"}, user=ADMIN
-        )
+        server.grant("bob", "registered_model", f"synthetic-immunocast-{model}")
     done = call.immunocast("publish", "--experiment", f"{experiment}-bob", **env)
     assert done.returncode == 0, done.stderr
     kept = json.loads((sealed.path / "mlflow.json").read_text())

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from immunocast.cli import main
+from immunocast.cli._fetch import require_known_classes
 from immunocast.errors import ConfigError, FetchError, NotFoundError
 from immunocast.models.bundle import load_bundle
 from immunocast.tracking.mlflow import Tracker
@@ -230,6 +231,19 @@ def test_commands_fetch_a_run_that_only_mlflow_has_and_keep_it(place, call, trac
     code, out, err = call("explain", "S0001", "--run", original.run_id)
     assert code == 2
     assert "the models of the folds are not published" in err
+
+
+@pytest.mark.parametrize("target", ["os.system", "sklearn.datasets._base.os.system", "sklearn.base.clone"])
+def test_a_fetched_configuration_builds_known_classes_only(place, call, tracker, tmp_path, target):
+    folder = fetch_run(tracker, place[1].run_id, tmp_path / "runs" / place[1].run_id)
+    (folder.path / "config.yaml").write_text(f"cohort: {{_target_: {target}, command: touch {tmp_path}/here}}\n")
+    code, _, err = call("reproduce", "latest")
+    assert code == 2
+    assert f"which came from MLflow, builds {target}" in err
+    assert not (tmp_path / "here").exists()
+    usual = "cohort: {_target_: immunocast.cohort.tabular.TabularCohort, x: [{_target_: sklearn.svm.SVC}]}\n"
+    (folder.path / "config.yaml").write_text(usual)
+    require_known_classes(folder)
 
 
 def test_the_environments_store_is_asked_and_a_wrong_id_is_told(place, call, tracker, monkeypatch):

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from immunocast.errors import NotFoundError
+from immunocast.errors import ConfigError, NotFoundError
 
 if TYPE_CHECKING:
     from immunocast.store.runfolder import RunFolder
@@ -114,6 +114,55 @@ def require_fold_bundles(folder: RunFolder) -> None:
             "of the run can't be explained from here. Use the original run folder, or make the run again: "
             f"immunocast reproduce {folder.run_id} --keep DIR. A new patient (--file) needs the final model only."
         )
+
+
+def require_known_classes(folder: RunFolder) -> None:
+    """Refuse a fetched configuration that would build anything but classes of immunocast, scikit-learn or XGBoost.
+
+    Whoever may write to a tracking server must not choose what runs here; a run made here is its owner's affair.
+
+    Raises
+    ------
+    ConfigError
+        Where there is such a name.
+    """
+    from immunocast.tracking.mlflow.download import fetched_from
+
+    if fetched_from(folder) is None:
+        return
+    import yaml
+
+    plain = yaml.safe_load((folder.path / "config.yaml").read_text(encoding="utf-8"))
+    strange = [name for name in _targets(plain) if not _is_known_class(name)]
+    if strange:
+        raise ConfigError(
+            f"config.yaml of {folder.path}, which came from MLflow, builds {strange[0]}: that is no class of "
+            "immunocast, scikit-learn or XGBoost. Read it; if it is yours, use the original run folder, or --trust."
+        )
+
+
+def _targets(node: object) -> Iterator[str]:
+    if isinstance(node, dict):
+        if "_target_" in node:
+            yield str(node["_target_"])
+        node = list(node.values())
+    if isinstance(node, list):
+        for part in node:
+            yield from _targets(part)
+
+
+def _is_known_class(name: str) -> bool:
+    """By where the object is defined: `sklearn.datasets._base.os.system` also begins with a known name."""
+    from hydra.utils import get_object
+
+    known = ("immunocast", "sklearn", "xgboost")
+    if name.partition(".")[0] not in known:
+        return False
+    try:
+        found = get_object(name)
+    except Exception:  # what is not there is told by whoever builds it
+        return True
+    return isinstance(found, type) and found.__module__.partition(".")[0] in known
 
 
 def _tracker_of(note: dict[str, str], tracking_uri: str | None) -> Tracker:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from immunocast.cli._common import RunOption, RunsDir, app, check_target, find_run
-from immunocast.cli._fetch import TrackingUri, require_fold_bundles, with_final_bundle
+from immunocast.cli._fetch import TrackingUri, require_fold_bundles, require_known_classes, with_final_bundle
 from immunocast.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
@@ -70,6 +70,7 @@ def explain(
     folder = find_run(run, runs_dir, tracking_uri)
     if file is None:
         require_fold_bundles(folder)
+    require_known_classes(folder)
     if out is not None:
         kept = (file, "the file of the patients") if file else (folder.path / "report.html", "the report of the run")
         check_target(out, *kept, "patient.html")

@@ -144,8 +144,7 @@ def history(
         if entries:
             _print_entries(entries)
         if entry is not None:
-            blocked = entries[0].blocked
-            _print_gates([(gate, s, words, gate in blocked) for gate, (s, words) in entries[0].gates.items()])
+            _print_gates(_gates_of(entries[0]))
         about = f" about {name}" if name else ""
         if not entries:
             print(f"Nothing was promoted yet{about}.")
@@ -178,15 +177,31 @@ def _registered(tracker: Tracker, name: str, more: set[str] | None = None) -> st
     raise NotFoundError(f"There is no registered model {name!r}. {hint} There are: {', '.join(known) or 'none'}.")
 
 
+def _gates_of(entry: Entry) -> list[tuple[str, str, str, bool]]:
+    """The verdicts of an entry, in the order of the gates; others, which this version does not know, come last."""
+    from immunocast.gates import GATES
+
+    order = [*(g for g in GATES if g in entry.gates), *(g for g in entry.gates if g not in GATES)]
+    return [(gate, *entry.gates[gate], gate in entry.blocked) for gate in order]  # type: ignore[misc]
+
+
 def _print_gates(gates: list[tuple[str, str, str, bool]]) -> None:
     import pandas as pd
 
     rows = [
-        {"gate": gate, "verdict": f"{status} (blocks)" if blocks else status, "found": words}
+        {"gate": gate, "verdict": status + _weight(status, blocks), "found": words}
         for gate, status, words, blocks in gates
     ]
     if rows:
         print_table(pd.DataFrame(rows), Format.TABLE)
+
+
+def _weight(status: str, blocks: bool) -> str:
+    from immunocast.gates import FAILED, NOT_ASSESSABLE
+
+    if blocks:
+        return " (blocks)"
+    return " (does not block)" if status in (FAILED, NOT_ASSESSABLE) else ""
 
 
 def _print_outcome(tracker: Tracker, done: Outcome) -> None:

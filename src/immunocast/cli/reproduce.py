@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from immunocast.cli._common import RunsDir, app, find_run
-from immunocast.cli._fetch import TrackingUri
+from immunocast.cli._fetch import TrackingUri, require_known_classes
 from immunocast.errors import ConfigError
 
 
@@ -31,6 +31,9 @@ def reproduce(
     engine: Annotated[str | None, typer.Option(help="Another engine: serial, threads, processes.")] = None,
     workers: Annotated[int | None, typer.Option(help="Another number of workers.")] = None,
     keep: Annotated[Path | None, typer.Option(help="Folder of runs in which the new run stays.")] = None,
+    trust: Annotated[
+        bool, typer.Option("--trust", help="Run classes of other packages that a fetched configuration names.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the whole record as JSON.")] = False,
     runs_dir: RunsDir = Path("runs"),
     tracking_uri: TrackingUri = None,
@@ -45,11 +48,17 @@ def reproduce(
     from immunocast.tracking.process import sigterm_raises
 
     folder = find_run(run, runs_dir, tracking_uri)
+    if not trust:
+        require_known_classes(folder)
     if keep is not None and keep.exists() and not keep.is_dir():
         raise ConfigError(f"--keep {keep} is a file. Name a folder of runs.")
     options = Options(data or _data_dir(), checkout, tolerance, strict, engine, workers, keep)
-    with sigterm_raises():
-        record = reproduce(folder, options, lambda line: print(line, file=sys.stderr, flush=True))
+    try:
+        with sigterm_raises():
+            record = reproduce(folder, options, lambda line: print(line, file=sys.stderr, flush=True))
+    except KeyboardInterrupt:
+        print("Interrupted: nothing is recorded.", file=sys.stderr)
+        raise typer.Exit(130) from None
     if as_json:
         print(json.dumps(record, indent=2, ensure_ascii=False))
     else:

@@ -77,7 +77,7 @@ def digests(evidence: Evidence, settings: Gate) -> Finding:
     if parts:
         return Finding(FAILED, "; ".join(parts))
     tables = sum(path.startswith("tables/") for path in then)
-    models = f" and {len(then) - tables} files of models" if bundles else "; the models' files are not at hand"
+    models = f" and {len(then) - tables} files of models" if bundles else ", the models' files apart,"
     return Finding(PASSED, f"{tables} tables{models} have the digests of the manifest")
 
 

@@ -95,7 +95,14 @@ def _placed(cohort: dict[str, Any], data_dir: Path) -> Iterator[tuple[dict[str, 
 
 def _with_files(node: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """A cohort and its members, those that read files."""
-    if "_target_" in node and "data_dir" in inspect.signature(get_class(node["_target_"])).parameters:
+    target = str(node.get("_target_"))
+    try:
+        reader = get_class(target)
+    except Exception as error:  # Hydra raises what importing raises
+        raise DataChangedError(
+            f"cohort._target_: this immunocast has no {target}, which read the run's data."
+        ) from error
+    if "data_dir" in inspect.signature(reader).parameters:
         yield node
     for member in (node.get("members") or {}).values():
         yield from _with_files(member)

@@ -80,7 +80,7 @@ def rerun(tree: Path, config: Path, runs: Path, say: Callable[[str], None]) -> R
     ----------
     tree : source tree whose pipelines run.
     config : what `write_config` wrote.
-    runs : folder in which the new run folder appears, as the configuration says.
+    runs : folder in which the new run folder appears, as the configuration says; it holds no other.
     say : takes the pipeline's own lines of progress.
 
     Raises
@@ -88,7 +88,6 @@ def rerun(tree: Path, config: Path, runs: Path, say: Callable[[str], None]) -> R
     RerunFailedError
         Where the pipeline ends with an error; holds its last words.
     """
-    before = {run.path for run in list_runs(runs)}
     command = [
         sys.executable,
         str(tree / "pipelines" / "run.py"),
@@ -114,8 +113,10 @@ def rerun(tree: Path, config: Path, runs: Path, say: Callable[[str], None]) -> R
             f"The pipeline ended with exit code {process.returncode} on the run's configuration. Its last words:\n  "
             + "\n  ".join(_last_words(list(last)))
         )
-    (new,) = (run for run in list_runs(runs) if run.path not in before)
-    return new
+    made = list_runs(runs)
+    if not made:
+        raise RerunFailedError(f"The pipeline ended, and left no run in {runs}.")
+    return made[-1]
 
 
 def _last_words(lines: list[str]) -> list[str]:

@@ -65,7 +65,7 @@ def how_to_get(code_then: dict[str, Any], run_id: str) -> str:
     """How to get the code of a run, in a sentence."""
     commit = code_then.get("git_commit")
     if not commit:
-        return f"The run was made by {name_of(code_then)}, which names no commit to check out."
+        return f"The run came from {name_of(code_then)}: there is none to check out."
     text = (
         f"To get it: git worktree add ../immunocast-{commit[:8]} {commit}, then "
         f"immunocast reproduce {run_id} --checkout ../immunocast-{commit[:8]}"

@@ -14,7 +14,7 @@ def lines_of(record: dict[str, Any]) -> Iterator[str]:
 
     Parameters
     ----------
-    record : of `reproduce.reproduce`.
+    record : of `run_again.reproduce`.
     """
     yield f"Run {record['run_id']}{'  SYNTHETIC COHORT' if record['synthetic'] else ''}"
     if record["verdict"] == "impossible":

@@ -25,16 +25,16 @@ def code_differences(then: Mapping[str, Any] | None, now: Mapping[str, Any] | No
     if not then or not now or not then.get("source_digest") or not now.get("source_digest"):
         return {"same": None, "words": "unknown: the run does not say which code made it"}
     same_package = then["source_digest"] == now["source_digest"]
-    same_commit = then.get("git_commit") is not None and then.get("git_commit") == now.get("git_commit")
+    same_commit = then.get("git_commit") == now.get("git_commit")
     if same_package and same_commit and not then.get("dirty") and not now.get("dirty"):
         return {"same": True, "words": f"the same: {name_of(now)}"}
     if same_package:
         return {
             "same": True,
-            "words": f"the same package (source digest {now['source_digest'][:12]}), of {name_of(now)}; the run was of "
-            f"{name_of(then)}",
+            "words": f"the same package (source digest {now['source_digest'][:12]}), from {name_of(now)}; the run came "
+            f"from {name_of(then)}",
         }
-    return {"same": False, "words": f"other code: {name_of(now)} now, the run was made by {name_of(then)}"}
+    return {"same": False, "words": f"other code: {name_of(now)} now, the run came from {name_of(then)}"}
 
 
 def name_of(code: Mapping[str, Any]) -> str:
@@ -45,7 +45,7 @@ def name_of(code: Mapping[str, Any]) -> str:
     """
     commit = code.get("git_commit")
     if not commit:
-        return f"an installed package (source digest {str(code.get('source_digest') or UNKNOWN)[:12]})"
+        return f"no known commit (source digest {str(code.get('source_digest') or UNKNOWN)[:12]})"
     return f"commit {commit[:8]}" + (" with changes" if code.get("dirty") else "")
 
 

@@ -17,7 +17,7 @@ from immunocast.sweep.results import Best
 from immunocast.sweep.settings import Objective
 from immunocast.tracking import records as rec
 from immunocast.tracking.labels import common_tags
-from immunocast.tracking.links import Addresses, addressed, before_the_first_table
+from immunocast.tracking.links import Addresses, addressed, after_the_headline
 from immunocast.tracking.mlflow import RunHandle, Tracker
 from immunocast.tracking.mlflow.log import log
 from immunocast.tracking.publish import publish
@@ -96,7 +96,7 @@ def with_views(text: str, run: SweepRun, folder: SweepFolder, states: Sequence[J
     if len(ids) > 1:
         listed = (quote(json.dumps(part, separators=(",", ":"))) for part in (ids, [experiment]))
         views.append("[side by side](#/compare-runs?runs={}&experiments={}&{})".format(*listed, query))
-    return before_the_first_table(text, f"Runs of the jobs: {' · '.join(views)}")
+    return after_the_headline(text, f"Runs of the jobs: {' · '.join(views)}")
 
 
 def sweep_records(

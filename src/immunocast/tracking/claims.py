@@ -14,8 +14,9 @@ first look finds it started, and gives way. Clocks may differ: any order that bo
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 
-from immunocast.tracking.mlflow import RunHandle, Tracker
+from immunocast.tracking.mlflow import PROCESS, RunHandle, Tracker
 
 #: Tags by which a publication is found again, and by which it is known to be whole.
 KEY, STATE = "publish_key", "published"
@@ -108,6 +109,14 @@ def left_open(tracker: Tracker, run_id: str) -> str | None:
     MLflow's id, None where there is none.
     """
     return next((i for i, tags in tracker.find({RUN_ID: run_id}).items() if KEY not in tags), None)
+
+
+def close_left(tracker: Tracker, known: Mapping[str, Mapping[str, str]], handle: RunHandle | None) -> None:
+    """Close runs that are filled, but whose process was killed before it closed them; not the pipeline's own."""
+    for run_id, tags in known.items():
+        ours = handle is not None and handle.run_id == run_id
+        if tags.get(STATE) == "complete" and PROCESS in tags and not ours and tracker.answering(run_id) is None:
+            tracker.end(run_id)
 
 
 def others(tracker: Tracker, key: str, ours: set[str]) -> list[str]:

@@ -1,5 +1,8 @@
 """Tables that a tracker can compare between runs, a row of one beside the same row of another.
 
+MLflow's evaluation view groups by the first column and compares the second until a reader chooses others: so the
+first names a row in full, and the second holds what is to be compared.
+
 On the run's page they hold all models, so that runs can be compared; on a model's page its own rows, so that the models
 of a run can. No patient of a real cohort is in any of them.
 """
@@ -19,13 +22,16 @@ from immunocast.tracking.record_types import EvaluationTable
 FOLDER = "evaluation"
 #: A page with more rows is of no use, and a browser reads them all.
 _MOST_PATIENTS = 2000
+#: By table: columns that together name a row, what is compared, and what else is shown.
 _COLUMNS = {
-    "metrics": ["metric", "model", "cohort", "estimate (95 % CI)", "patients", "events", "note"],
-    "comparisons": [
-        "metric", "comparison", "cohort", "difference (95 % CI)", "p", "p, corrected", "patients in common", "note",
-    ],
-    "subgroups": ["metric", "model", "subgroup", "estimate (95 % CI)", "patients", "events", "note"],
-}  # fmt: skip
+    "metrics": (["metric", "model", "cohort"], "estimate (95 % CI)", ["patients", "events", "note"]),
+    "comparisons": (
+        ["metric", "comparison", "cohort"],
+        "difference (95 % CI)",
+        ["p", "p, corrected", "patients in common", "note"],
+    ),
+    "subgroups": (["metric", "model", "subgroup"], "estimate (95 % CI)", ["patients", "events", "note"]),
+}
 
 
 def run_evaluation(run: RunFolder, readable: dict[str, pd.DataFrame]) -> Iterator[EvaluationTable]:
@@ -64,7 +70,7 @@ def model_evaluation(run: RunFolder, model: str, readable: dict[str, pd.DataFram
 def _chosen(readable: dict[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
     """Own output of the models, everybody or one subgroup: what a page can hold."""
     found = {}
-    for name, columns in _COLUMNS.items():
+    for name, (keys, value, others) in _COLUMNS.items():
         frame = readable.get(name)
         if frame is None:
             continue
@@ -74,21 +80,27 @@ def _chosen(readable: dict[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
             plain = ~frame["model"].str.contains(", ", regex=False)
         if name == "subgroups":
             plain &= frame["cohort"] == "combined"
-        found[name] = frame.loc[plain, columns]
+        found[name] = frame.loc[plain, [*keys, value, *others]]
     return found
 
 
 def _tables(frames: dict[str, pd.DataFrame]) -> Iterator[EvaluationTable]:
     for name, frame in frames.items():
-        if len(frame):
-            yield EvaluationTable(f"{FOLDER}/{name}.json", frame)
+        if frame.empty:
+            continue
+        keys, value, others = _COLUMNS[name]
+        keys = [key for key in keys if key in frame]
+        row = frame[keys[0]].str.cat([frame[key] for key in keys[1:]], sep=" | ")
+        yield EvaluationTable(
+            f"{FOLDER}/{name}.json", pd.concat([row.rename("row"), frame[[value, *keys, *others]]], axis=1)
+        )
 
 
 def tuning_table(run: RunFolder) -> pd.DataFrame | None:
     """The trials of the inner search, a column a parameter; None where the run searched nothing.
 
-    Columns: model, outer fold (with its repeat where there are several), trial, criterion, inner value, chosen, each
-    parameter by its own name, note.
+    Columns: row (the next three in one), inner value, model, outer fold (with its repeat where there are several),
+    trial, criterion, chosen, each parameter by its own name, note.
     """
     if not run.has_table("tuning") or (table := run.table("tuning")).empty:
         return None
@@ -97,11 +109,12 @@ def tuning_table(run: RunFolder) -> pd.DataFrame | None:
     params = pd.DataFrame([json.loads(text) for text in table["params"]], index=table.index)
     return pd.DataFrame(
         {
+            "row": table["model"] + " | " + fold + " | trial " + table["trial"].astype(str),
+            "inner value": table["value"].round(4),
             "model": table["model"],
             "outer fold": fold,
             "trial": table["trial"],
             "criterion": table["criterion"],
-            "inner value": table["value"].round(4),
             "chosen": table["chosen"].map({True: "yes", False: ""}),
             **{str(name): params[name].map(_short) for name in params},
             "note": table["note"],
@@ -119,6 +132,7 @@ def _tuning(run: RunFolder, model: str | None) -> Iterator[EvaluationTable]:
         return
     if model is not None:
         table = table[table["model"] == model].drop(columns="model")
+        table["row"] = table["row"].str.removeprefix(f"{model} | ")
         # parameters of other models
         table = table.loc[:, [c for c in table if c == "note" or table[c].ne("").any()]]
     if len(table):
@@ -136,10 +150,10 @@ def _predictions(run: RunFolder, model: str) -> Iterator[EvaluationTable]:
     mean = rows.groupby(["patient_id", "cohort_id", "y_true"], as_index=False, sort=True)["p_response"].mean()
     frame = pd.DataFrame(
         {
-            "patient": mean["patient_id"],
+            "row": mean["patient_id"] + " | " + mean["y_true"].map({1: "event", 0: "no event"}),
+            "probability": mean["p_response"].map(lambda p: "abstained" if pd.isna(p) else f"{p:.3f}"),
             "cohort": mean["cohort_id"],
             "event": mean["y_true"].astype(int),
-            "probability": mean["p_response"].map(lambda p: "abstained" if pd.isna(p) else f"{p:.3f}"),
         }
     )
     yield EvaluationTable(f"{FOLDER}/predictions.json", frame)

@@ -11,9 +11,12 @@ from immunocast.tracking.record_types import Artifact, Description, EvaluationTa
 
 #: Before a link of a model's description to the artifacts of its run; alone, to the page of that run.
 PARENT = "parent:"
-#: Before how the models of a run are listed: TABLE, CHART (charts) or ARTIFACT (tables side by side).
+#: Before how the models of a run are shown: CHART (charts) or ARTIFACT (tables side by side).
 MODELS = "models:"
 _RELATIVE = re.compile(rf"\]\(((?:{PARENT}|{MODELS})?(?![a-z][a-z0-9+.-]*:|[#/)])[^()\s]*|{PARENT})\)")
+_NBSP = "\N{NO-BREAK SPACE}"
+#: Longest cell, in letters, that is kept in one line.
+_UNBROKEN = 28
 _QUERY = "?workflowType=machine_learning"
 #: What a reviewer opens, in this order, and how it is called.
 _REVIEWED = {
@@ -38,13 +41,33 @@ def reviewed(paths: Iterable[str]) -> str:
 
     >>> print(reviewed(["report.html", "tables/cohort.parquet"]).replace("  \n", "\n"))
     Open: [report](report.html)
-    Models of this run: [list](models:TABLE) · [charts](models:CHART) · [tables side by side](models:ARTIFACT)
+    Models of this run: [charts](models:CHART) · [tables side by side](models:ARTIFACT)
     """
     there = set(paths)
     found = [f"[{name}]({path})" for path, name in _REVIEWED.items() if path in there]
-    modes = {"list": "TABLE", "charts": "CHART", "tables side by side": "ARTIFACT"}
+    modes = {"charts": "CHART", "tables side by side": "ARTIFACT"}
     models = "Models of this run: " + " · ".join(f"[{name}]({MODELS}{mode})" for name, mode in modes.items())
     return "  \n".join([*(["Open: " + " · ".join(found)] if found else []), models])
+
+
+def spaced(text: str) -> str:
+    """Markdown whose table cells keep their distance and do not break, for trackers that draw tables without borders.
+
+    >>> spaced("| AUROC | 0.7 (0.6 to 0.8) |").replace(_NBSP, "~")
+    '| AUROC&emsp; | 0.7~(0.6~to~0.8)&emsp; |'
+    """
+
+    def cell(words: str) -> str:
+        words = words.strip()
+        return (words.replace(" ", _NBSP) if len(words) <= _UNBROKEN else words) + "&emsp;"
+
+    lines = []
+    for line in text.split("\n"):
+        if line.startswith("| "):
+            cells = re.split(r"(?<!\\)\|", line.strip().strip("|"))
+            line = "| " + " | ".join(map(cell, cells)) + " |"
+        lines.append(line)
+    return "\n".join(lines)
 
 
 def artifact_paths(records: Iterable[Record]) -> list[str]:
@@ -52,10 +75,11 @@ def artifact_paths(records: Iterable[Record]) -> list[str]:
     return [r.path for r in records if isinstance(r, Artifact | ReadableTable | EvaluationTable)]
 
 
-def before_the_first_table(text: str, line: str) -> str:
-    """A description with a line put before its first table, or at its end: the page of a run shows the beginning."""
-    head, bar, rest = text.partition("\n\n| ")
-    return f"{head}\n\n{line}{bar}{rest}" if line and bar else "\n\n".join(part for part in (text, line) if part)
+def after_the_headline(text: str, line: str) -> str:
+    """A description with a line put after its first list, or at its end: the page of a run shows the beginning."""
+    blocks = text.split("\n\n")
+    place = next((i + 1 for i, block in enumerate(blocks) if block.startswith("- ")), len(blocks))
+    return "\n\n".join([*blocks[:place], line, *blocks[place:]])
 
 
 @dataclass(frozen=True)
@@ -80,8 +104,10 @@ class Addresses:
         runs = f"#/experiments/{self.experiment_id}/runs"
         if target.startswith(MODELS):
             wanted = f"tags.`immunocast.run_id` = '{self.folder_id}' and tags.kind != 'pipeline'"
+            # by time the list would fold models into their run
+            order = f"orderByKey={quote('metrics.`auroc`', safe='')}&orderByAsc=false"
             mode = target.removeprefix(MODELS)
-            return f"{runs}{_QUERY}&searchFilter={quote(wanted, safe='')}&compareRunsMode={mode}"
+            return f"{runs}{_QUERY}&searchFilter={quote(wanted, safe='')}&{order}&compareRunsMode={mode}"
         run_id = self.own
         if target.startswith(PARENT):
             run_id, target = self.parent or self.own, target.removeprefix(PARENT)

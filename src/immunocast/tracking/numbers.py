@@ -80,8 +80,9 @@ def run_numbers(run: RunFolder, headline: str) -> list[Metric]:
 
 
 def model_numbers(run: RunFolder, model: str) -> list[Metric]:
-    """Metrics of a model's page: every estimate for everybody and for each cohort, AUROC by subgroup, recalibrated
-    estimates for everybody, and every difference of AUROC.
+    """Metrics of a model's page: every estimate for everybody, those without threshold or horizon for each cohort too.
+
+    AUROC by subgroup, and its difference from each other model, for everybody and each cohort.
     """
     return sorted([*_estimates(run, model, parts=True), *_differences(run, model, parts=True)], key=_place)
 
@@ -118,7 +119,9 @@ def _estimates(run: RunFolder, model: str, *, parts: bool) -> Iterator[Metric]:
     combined, auroc = rows["cohort_id"].eq("combined"), rows["metric"].eq("auroc")
     kept = plain & everybody & (combined | auroc & rows["cohort_id"].ne("pooled"))
     if parts:
-        kept = (everybody & (plain | combined)) | (plain & combined & auroc)
+        # at a threshold or horizon for everybody only: charts of each in each cohort would be hundreds
+        by_cohort = plain & rows["threshold_or_horizon"].isna()
+        kept = (everybody & (combined | by_cohort)) | (plain & combined & auroc)
     rows = rows[kept]
     # everybody before cohorts, cohorts before subgroups
     detail = (

@@ -30,6 +30,8 @@ from immunocast.tracking.publish import publish_key
 
 #: (id of the run folder, its publish key, MLflow's id of a run of it) -> the folder; NotFoundError where it is nowhere.
 FindFolder = Callable[[str, str, str], RunFolder]
+#: Tag of a version with verdicts and settings as JSON. MLflow's pages hide tags of its own name space.
+GATES_TAG = "mlflow.immunocast.gates"
 _UNDECIDED = "Nothing was promoted; try again."
 
 
@@ -119,7 +121,7 @@ def promote(
             if draft.blocked and not override:
                 draft = replace(draft, action=REFUSED)
             chained(draft, log.last)  # what is too long is told before anything is written
-            tags["gates"] = json.dumps(
+            tags[GATES_TAG] = json.dumps(
                 {
                     "alias": alias,
                     "when": draft.when,
@@ -132,6 +134,7 @@ def promote(
                 }
             )
             registry.tag_version(tracker, version.name, version.number, tags)
+            registry.describe_version(tracker, version.name, version.number)
         entry = _decide(tracker, draft, log)
         if entry.action == REFUSED:
             return Outcome(version, alias, False, before, verdicts, entry, said)
@@ -233,11 +236,11 @@ def _back_to(tracker: Tracker, log: Log, name: str, alias: str, now: int | None,
         if to == now:
             raise ConfigError(f"{name} version {to} is the {alias} already.")
         return to
-    before = [number for number in held if number != now]
-    if not before or (len(held) < 2 and now == held[-1]):
-        raise NotFoundError(
-            f"{name} has no {alias} before {f'version {now}' if now else 'any'}: there is nothing to roll back to."
-        )
+    # where the alias names nobody, its version was deleted: the one before it is meant
+    before = held[:-1] if now is None else [number for number in held if number != now]
+    if not before:
+        first = f" before version {now or held[-1]}" if held else ""
+        raise NotFoundError(f"{name} has no {alias}{first}: there is nothing to roll back to.")
     return before[-1]
 
 

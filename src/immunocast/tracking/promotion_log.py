@@ -128,6 +128,7 @@ def _storable(text: str) -> bool:
 
 
 def _cut(text: str, limit: int) -> str:
+    text = text.encode("utf-8", "replace").decode("utf-8")  # a name in the data may hold what is no text
     return text if len(text) <= limit else text[: max(limit - 3, 0)] + "..."[:limit]
 
 
@@ -205,9 +206,10 @@ def _read(text: str) -> tuple[Entry, str] | None:
     names = {f.name for f in fields(Entry)}
     try:
         content = json.loads(text)
+        as_written = _canonical(content) == text
         entry = Entry(**{key: value for key, value in content.items() if key in names})
         content.pop("hash")
-        digest = hashlib.sha256(_canonical(content).encode("utf-8")).hexdigest()
+        digest = hashlib.sha256(_canonical(content).encode("utf-8")).hexdigest() if as_written else ""
     except (ValueError, TypeError, AttributeError, KeyError):
         return None
     whole = [entry.n, entry.to, *(v for v in (entry.before, entry.voids) if v is not None)]

@@ -34,6 +34,11 @@ from immunocast.tracking.readable import readable_tables
 
 #: Tag of a child run: "name/version" in the registry.
 VERSION = "immunocast.model_version"
+#: Tag of MLflow's own: the colour of a run in charts, which it would draw by chance, some twice.
+COLOUR = "mlflow.runColor"
+_COLOURS = (
+    "#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#8c564b", "#7f7f7f", "#bcbd22", "#6a3d9a",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -165,6 +170,7 @@ def _publish(
     key = publish_key(run)
     with tracker.lock(f"publish {key}"):
         known = tracker.find({KEY: key})
+        claims.close_left(tracker, known, handle)
         parent = _parent(known)
         if parent is not None and known[parent].get(STATE) == "complete":
             known = _without_lost_versions(tracker, known)
@@ -275,7 +281,8 @@ def _fill_model(
         plain = [r for r in records if not isinstance(r, rec.Model)]
         done = [rec.Tag(STATE, "complete")]
         named = None
-        log(tracker, child, plain, _created_ms(run))
+        colour = rec.Tag(COLOUR, _colour(list(run.manifest()["models"]).index(model)))
+        log(tracker, child, [*plain, colour], _created_ms(run))
         for bundle in (r for r in records if isinstance(r, rec.Model)):
             model_id, version = log_model(tracker, child, bundle, plain, _created_ms(run))
             if model == run.manifest().get("headline_model"):
@@ -285,6 +292,11 @@ def _fill_model(
                 done.append(rec.Tag(VERSION, named))
         log(tracker, child, done)
     return child, named
+
+
+def _colour(place: int) -> str:
+    """A colour by a model's place in the run; the colour-blind tell the first six apart (Okabe and Ito 2008)."""
+    return _COLOURS[place % len(_COLOURS)]
 
 
 def _created_ms(run: RunFolder) -> int:

@@ -30,7 +30,7 @@ from immunocast.tracking.labels import (
     is_synthetic,
     with_banner,
 )
-from immunocast.tracking.links import artifact_paths, before_the_first_table, reviewed
+from immunocast.tracking.links import after_the_headline, artifact_paths, reviewed, spaced
 from immunocast.tracking.numbers import metric_key, model_numbers, run_numbers
 from immunocast.tracking.readable import readable_tables
 from immunocast.tracking.record_types import (
@@ -104,7 +104,7 @@ def run_records(
     files = [*_files(run, readable, log_patient_tables=log_patient_tables), *run_evaluation(run, readable)]
     summary = run.path / "summary.md"
     text = summary.read_text(encoding="utf-8") if summary.is_file() else ""
-    yield Description(before_the_first_table(with_banner(run, text), reviewed(artifact_paths(files))))
+    yield Description(after_the_headline(spaced(with_banner(run, text)), reviewed(artifact_paths(files))))
 
     settings = {
         "cohort": provenance.get("name"),
@@ -176,7 +176,8 @@ def model_records(run: RunFolder, model: str, readable: dict[str, pd.DataFrame] 
         registered = display_name(run, name).replace(" ", "-") if spec.learned else None
         title = words_of(endpoint, manifest.get("endpoint_settings")).title
         card = card_folder(run, model)
-        about = with_banner(run, f"{card_lines(card)}\n\n{describe_model(run, model, label, spec)}") if card else ""
+        banner = f"{SYNTHETIC_BANNER}\n\n" if is_synthetic(run) else ""
+        about = f"{banner}{card_lines(card)}\n\n{describe_model(run, model, label, spec)}" if card else ""
         yield Model(model, label, bundle, spec, registered, description, tags, title, card, about)
     if card := card_folder(run, model):
         yield from card_files(card)

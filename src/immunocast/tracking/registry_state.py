@@ -54,6 +54,7 @@ def carry_out(tracker: Tracker, log: Log, name: str, alias: str, who: str, when:
                 said.append(f"{entry.short} can't be carried out: {name} version {entry.to} was deleted")
                 continue
             registry.tag_version(tracker, name, entry.to, {witness_key(alias): tag_text(entry)})
+            registry.describe_version(tracker, name, entry.to)
             registry.tag_model(tracker, name, witness_key(alias), f"{entry.short}: version {entry.to}")
         again = read_log(tracker)
         if again.of(name, alias)[-1:] == entries[-1:]:

@@ -138,7 +138,7 @@ def _judge(item: Item, files: _Files, statement: str) -> Row:
         needs.append(f"not recorded by this run: {unheard}{f' ({item.absent})' if item.absent else ''}")
     if lost:
         status = Status.MISSING
-    elif found and any(e.needed for e in found):
+    elif found:
         status = Status.PARTLY if needs else Status.EVIDENCED
     else:
         status = Status.STATED if statement else Status.AUTHOR

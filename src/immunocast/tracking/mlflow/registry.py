@@ -7,9 +7,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from immunocast.errors import ConfigError, ImmunocastError, NotFoundError
+from immunocast.gates import GATES
 from immunocast.tracking.mlflow.failures import understand
 from immunocast.tracking.mlflow.tracker import Tracker
 from immunocast.tracking.publish import KEY, STATE, VERSION
+
+#: MLflow's limit of a version's description on PostgreSQL and MySQL.
+MAX_DESCRIPTION = 5000
+_HEADING = "#### Promotion and gates"
 
 
 @dataclass(frozen=True)
@@ -178,3 +183,33 @@ def tag_version(tracker: Tracker, name: str, number: int, tags: Mapping[str, str
 def tag_model(tracker: Tracker, name: str, key: str, value: str) -> None:
     """Set a tag of a registered model."""
     tracker.client.set_registered_model_tag(name, key, value)
+
+
+def describe_version(tracker: Tracker, name: str, number: int) -> None:
+    """Show promotions and verdicts at the end of a version's description; as tags they are set narrowly."""
+    found = tracker.client.get_model_version(name, str(number))
+    head = (found.description or "").partition(_HEADING)[0].rstrip()
+    text = with_verdicts(head, found.tags)
+    if text != found.description:
+        tracker.client.update_model_version(name, str(number), text)
+
+
+def with_verdicts(head: str, tags: Mapping[str, str]) -> str:
+    """A description with what the tags `promotion.*` and `gate.*` say, cut to what MLflow takes."""
+    promotions = [f"- **{key.partition('.')[2]}**: {tags[key]}" for key in sorted(tags) if key.startswith("promotion.")]
+    order = [f"gate.{gate}" for gate in GATES]
+    gates = [key for key in order if key in tags]
+    for limit in (600, 250, 120, 60, 20):
+        lines = [f"- {key.partition('.')[2]}: {_status_first(tags[key], limit)}" for key in gates]
+        block = "\n".join([_HEADING, "", *promotions, *lines])
+        if len(head) + len(block) + 2 <= MAX_DESCRIPTION:
+            break
+    else:
+        head = head[: max(MAX_DESCRIPTION - len(block) - 2, 0)]
+    return f"{head}\n\n{block}"[:MAX_DESCRIPTION]
+
+
+def _status_first(text: str, limit: int) -> str:
+    status, _, words = text.partition(": ")
+    words = words if len(words) <= limit else words[:limit] + "..."
+    return f"**{status}**: {words}" if words else f"**{status}**"

@@ -29,9 +29,10 @@ DEFAULT_EXPERIMENT = "immunocast"
 EXPERIMENT_TAGS = {
     "mlflow.experimentKind": "custom_model_development",
     "mlflow.note.content": (
-        "Forecasts of response, resistance, toxicity and survival with immune checkpoint inhibitors. "
-        "A run is one execution of the pipeline; "
-        "below it, a child run a model. Runs named *synthetic* say nothing about people."
+        "**Start with Views, top right**: the claims of all runs, or all models by AUROC. "
+        "A run is one execution of the pipeline, its child runs are the models. "
+        "Forecasts of response, resistance, toxicity and survival with immune checkpoint inhibitors; "
+        "runs named *synthetic* say nothing about people."
     ),
 }
 #: Tag of an open run: host, pid and start of the process that answers for it; gone once it is FINISHED.

@@ -30,7 +30,7 @@ def _columns(*names: str) -> list[str]:
 #: The views by key: name, search, columns, and how the page begins.
 VIEWS: dict[str, dict[str, Any]] = {
     "immunocast-runs": {
-        "name": "1 Runs: what was claimed, on whom",
+        "name": "Runs: the claims",
         "searchFilter": "tags.kind = 'pipeline'",
         "selectedColumns": _columns(
             *_WHOSE,
@@ -46,8 +46,10 @@ VIEWS: dict[str, dict[str, Any]] = {
         ),
     },
     "immunocast-models": {
-        "name": "2 Models: learned and published side by side",
+        "name": "Models, best AUROC first",
         "searchFilter": "tags.kind != 'pipeline'",
+        # ordered by time, models would be folded into their run
+        "orderByKey": "metrics.`auroc`",
         "selectedColumns": _columns(
             *_WHOSE,
             "tags.kind",
@@ -61,7 +63,7 @@ VIEWS: dict[str, dict[str, Any]] = {
         ),
     },
     "immunocast-real": {
-        "name": "3 Runs on real patients, clean tree",
+        "name": "Real patients, clean code",
         "searchFilter": "tags.kind = 'pipeline' and tags.synthetic = 'false' and tags.dirty = 'false'",
         "selectedColumns": _columns(
             *_WHOSE, *(f"metrics.{m}" for m in _CLAIM), "tags.against_reference", "tags.git_commit", "tags.data_digest"
@@ -78,7 +80,7 @@ def view_tags() -> dict[str, str]:
 def _content(view: dict[str, Any]) -> str:
     state = {
         "searchFilter": view["searchFilter"],
-        "orderByKey": "attributes.start_time",
+        "orderByKey": view.get("orderByKey", "attributes.start_time"),
         "orderByAsc": False,
         "startTime": "ALL",
         "lifecycleFilter": "Active",

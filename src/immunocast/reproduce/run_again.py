@@ -5,10 +5,10 @@ The result is `reproduction.json` in the run folder, part of no digest: what `re
 
 from __future__ import annotations
 
+import os
 import tempfile
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -77,6 +77,8 @@ def reproduce(run: RunFolder, options: Options, say: Callable[[str], None] = lam
     """
     if options.tolerance < 0:
         raise ConfigError(f"--tolerance {options.tolerance}: give 0 or more, e.g. 1e-9.")
+    if not os.access(run.path, os.W_OK):
+        raise ConfigError(f"{run.path} can't be written, and the record goes there: copy the run folder first.")
     about, frozen = run.manifest(), frozen_config(run)
     frozen_now = with_engine(frozen, conf_dir(), options.engine, options.workers)
     tree = source_tree(options.checkout, about.get("code"))
@@ -107,19 +109,24 @@ def reproduce(run: RunFolder, options: Options, say: Callable[[str], None] = lam
             "digest_now": data.digest_now,
             "files": [file.name for file in data.files],
         }
-        with ExitStack() as stack:
-            scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="immunocast-reproduce-")))
-            runs = options.keep or scratch / "runs"
-            paths = {"runs": runs, "work": scratch / "work", "data": options.data_dir}
+        if options.keep:
+            options.keep.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".immunocast-reproduce-", dir=options.keep) as folder:
+            scratch = Path(folder)
+            paths = {"runs": scratch / "runs", "work": scratch / "work", "data": options.data_dir}
             config = write_config(scratch / "conf", frozen_now, data.cohort, paths)
-            new = rerun(tree, config, runs, lambda line: say(f"  {line}"))
+            new = rerun(tree, config, paths["runs"], lambda line: say(f"  {line}"))
             record |= compare(run, new, options.tolerance, frozen)
             if options.keep:
-                record["kept"] = str(new.path)
+                record["kept"] = str(new.path.rename(options.keep / new.path.name))
     except (DataChangedError, RerunFailedError) as error:
-        record |= {"verdict": IMPOSSIBLE, "why": str(error), "tables": {}, "bundles": {}}
+        why = str(error)
+        if isinstance(error, RerunFailedError) and code["same"] is False:
+            why += f"\nThe run was made by other code. {how_to_get(about['code'], run.run_id)}"
+        record |= {"verdict": IMPOSSIBLE, "why": why, "tables": {}, "bundles": {}}
     record["seconds"] = round(time.perf_counter() - begin, 1)
-    run.write_json(FILE, record)
+    unfinished = run.write_json(f".{FILE}.unfinished", record)
+    unfinished.replace(run.path / FILE)  # nobody meets half a record
     return record
 
 
