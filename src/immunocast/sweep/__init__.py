@@ -11,5 +11,6 @@ progress.py  what the terminal shows meanwhile
 results.py   a row a job, and which one is best
 summary.py   the same in words
 published.py the sweep's run in MLflow, above those of its jobs
+overview.py  how sweeps stand
 command.py   all of it in order
 """

@@ -17,7 +17,7 @@ from rich.markup import escape
 from immunocast.config import build
 from immunocast.errors import ConfigError, ImmunocastError, PublishError, SweepError
 from immunocast.sweep.folder import DONE, FAILED, JobState, SweepFolder, find_folder
-from immunocast.sweep.jobs import Job, compose_job, grid_jobs, sweep_digest
+from immunocast.sweep.jobs import Job, compose_hydra, compose_job, grid_jobs, sweep_digest
 from immunocast.sweep.progress import SweepProgress
 from immunocast.sweep.runner import Launch, job_command, run_jobs
 from immunocast.sweep.settings import Objective, SweepSettings, load_settings, n_workers
@@ -80,6 +80,9 @@ def make_plan(argv: Sequence[str]) -> Plan:
     study = make_study(words, settings) if settings.kind == "optuna" else None
     jobs = () if study else tuple(grid_jobs(words))
     cfg = compose_job(words, () if study else jobs[0].words)
+    hydra = compose_hydra(words)
+    if words.workers is None and hydra.runtime.choices["hydra/launcher"] == "joblib":  # an experiment's file may say so
+        words = replace(words, workers=int(hydra.launcher.n_jobs))
     return Plan(words, settings, n_workers(settings, words), jobs, study, cfg)
 
 
@@ -101,7 +104,7 @@ def run_sweep(argv: Sequence[str], script: str, console: Console) -> None:
     folder = find_folder(Path(plan.cfg.paths.sweeps), plan.name, plan.digest, fresh=plan.settings.fresh)
     tracker: Tracker | None = build(plan.cfg.tracking, "tracking") if plan.cfg.tracking else None
     with folder.alone(), contextlib.ExitStack() as stack:
-        before = [folder.settle(state) for state in folder.states()]
+        before = [folder.settle(state) for state in folder.states() if state.number <= plan.total]
         _tell_start(plan, folder, before, console)
         kept = folder.about()
         folder.write_about(

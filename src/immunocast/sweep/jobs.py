@@ -9,10 +9,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from hydra import compose, initialize_config_dir
+from hydra.errors import HydraException
 from omegaconf import DictConfig
 
-from immunocast.config import check, frozen_yaml, load_config
+from immunocast.config import check, conf_dir, frozen_yaml, load_config
 from immunocast.errors import ConfigError, ImmunocastError
+from immunocast.overrides import expand_cohorts
 from immunocast.sweep.words import Words
 
 
@@ -68,8 +71,33 @@ def compose_job(words: Words, own: Sequence[str] = ()) -> DictConfig:
     ConfigError
         Where an override names nothing that exists.
     """
-    place = [f"hydra.searchpath=[file://{Path(words.config_dir).absolute()}]"] if words.config_dir else []
-    return load_config([*place, *words.fixed, *own])
+    return load_config([*_place(words), *words.fixed, *own])
+
+
+def compose_hydra(words: Words) -> DictConfig:
+    """Hydra's own part of the configuration that all jobs share: what groups were chosen, and the launcher.
+
+    Raises
+    ------
+    ConfigError
+        Where an override names nothing that exists, and where a file gives values to Hydra's sweeper.
+    """
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        try:
+            overrides = [*_place(words), *expand_cohorts(words.fixed, conf_dir())]
+            hydra: DictConfig = compose("config", overrides=overrides, return_hydra_config=True).hydra
+        except HydraException as error:
+            raise ConfigError(f"Configuration: {error}") from error
+    if hydra.sweeper.get("params"):
+        raise ConfigError(
+            f"hydra.sweeper.params gives {', '.join(map(str, hydra.sweeper.params))} several values, which is not read "
+            "here. Write them into conf/sweep/NAME.yaml as `vary`, and choose it by sweep=NAME (docs/sweeps.md)."
+        )
+    return hydra
+
+
+def _place(words: Words) -> list[str]:
+    return [f"hydra.searchpath=[file://{Path(words.config_dir).absolute()}]"] if words.config_dir else []
 
 
 def digest_of(cfg: DictConfig) -> str:

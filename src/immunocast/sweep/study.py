@@ -9,17 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 
-from immunocast.config import build, check, conf_dir
+from immunocast.config import build, check
 from immunocast.errors import ConfigError
-from immunocast.overrides import expand_cohorts
 from immunocast.sweep.folder import DONE, JobState, SweepFolder
-from immunocast.sweep.jobs import Job, compose_job, digest_of, settings_of, sweep_digest
+from immunocast.sweep.jobs import Job, compose_hydra, compose_job, digest_of, settings_of, sweep_digest
 from immunocast.sweep.settings import Objective, SweepSettings, as_word
 from immunocast.sweep.words import Words
 from immunocast.validation.search_space import distributions
@@ -119,7 +116,7 @@ def make_study(words: Words, settings: SweepSettings) -> Study:
             f"sweep.objective.threshold is {objective.threshold:g}, which is not among evaluation.thresholds."
         )
     distributions(settings.search)
-    choices = _choices(words)
+    choices = compose_hydra(words).runtime.choices
     current = {key: _current(cfg, choices, key) for key in sorted(settings.search)}
     digest = sweep_digest(
         kind="optuna",
@@ -148,14 +145,6 @@ def refuse_held_out(scheme: str, target: str = "") -> None:
             "cohort.cohorts=[...] validation=repeated_kfold), or inside the folds (tuning=optuna), and test the one "
             "that was chosen once."
         )
-
-
-def _choices(words: Words) -> Mapping[str, Any]:
-    """What each group of the configuration was chosen to be, e.g. features -> default."""
-    place = [f"hydra.searchpath=[file://{Path(words.config_dir).absolute()}]"] if words.config_dir else []
-    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        overrides = [*place, *expand_cohorts(words.fixed, conf_dir())]
-        return compose("config", overrides=overrides, return_hydra_config=True).hydra.runtime.choices
 
 
 def _current(cfg: DictConfig, choices: Mapping[str, Any], key: str) -> Any:
