@@ -26,9 +26,10 @@ def test_the_first_column_names_a_row_and_the_second_is_compared(of_run, of_mode
     for found in (of_run, of_model):
         assert {"evaluation/metrics.json", "evaluation/comparisons.json", "evaluation/tuning.json"} <= set(found)
         for frame in found.values():
-            assert list(frame)[0] == "row"
+            first, second, *_ = frame
+            assert first == "row"
             assert frame["row"].is_unique
-            assert list(frame)[1] in ("estimate (95 % CI)", "difference (95 % CI)", "inner value", "probability")
+            assert second in ("estimate (95 % CI)", "difference (95 % CI)", "inner value", "probability")
 
 
 def test_runs_and_models_have_rows_in_common(run, of_run, of_model):

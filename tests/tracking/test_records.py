@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+import re
 
 import pandas as pd
 import pytest
@@ -151,7 +152,7 @@ def test_real_cohort_has_no_banner_and_no_patient_ids_in_readable_tables(run):
     assert "SYNTHETIC" not in by_type(found, rec.Description)[0].text
     found += list(rec.model_records(run, "ridge"))
     for table in by_type(found, rec.ReadableTable) + by_type(found, rec.EvaluationTable):
-        assert not table.frame.astype("str").stack().str.contains(r"\bS\d{4}\b").any(), table.path
+        assert not re.search(r"\bS\d{4}\b", table.frame.to_csv()), table.path
     assert by_type(rec.model_records(run, "ridge"), rec.Model)[0].registered_name == "immunocast-ridge"
 
 
