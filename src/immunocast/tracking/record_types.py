@@ -104,6 +104,8 @@ class Model:
     description : markdown for its page.
     tags : labels of the model and its version.
     predicts : what its probability is of, in words.
+    card : folder of its model card, None where the run has none.
+    version_description : markdown for the version's page; "" takes `description`.
     """
 
     name: str
@@ -114,6 +116,8 @@ class Model:
     description: str
     tags: dict[str, str]
     predicts: str
+    card: Path | None = None
+    version_description: str = ""
 
 
 Record = Param | Metric | Tag | Description | Artifact | ReadableTable | EvaluationTable | Dataset | Model

@@ -7,6 +7,7 @@ The tracker is a consumer: `run_records` and `model_records` yield Param, Metric
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -15,6 +16,8 @@ from immunocast.cohort.outcomes import words_of
 from immunocast.errors import NotFoundError
 from immunocast.models.spec import ModelSpec
 from immunocast.store.runfolder import RunFolder
+from immunocast.store.schemas import TABLES
+from immunocast.tracking.cards import card_files_of, card_folder, card_lines
 from immunocast.tracking.curves import curve_metrics
 from immunocast.tracking.describe import describe_model
 from immunocast.tracking.evaluation import model_evaluation, run_evaluation
@@ -42,15 +45,17 @@ from immunocast.tracking.record_types import (
     Record,
     Tag,
 )
+from immunocast.tracking.sweep_labels import KIND, SWEEP, clean_key, run_name, sweep_records
 
 __all__ = [
-    "PATIENT_TABLES", "SYNTHETIC_BANNER", "Artifact", "Dataset", "Description", "EvaluationTable", "Metric", "Model",
-    "Param", "ReadableTable", "Record", "Tag", "display_name", "flat_params", "is_synthetic", "metric_key",
-    "model_records", "run_records",
+    "KIND", "PATIENT_TABLES", "SWEEP", "SYNTHETIC_BANNER", "Artifact", "Dataset", "Description", "EvaluationTable",
+    "Metric", "Model", "Param",
+    "ReadableTable", "Record", "Tag", "clean_key", "display_name", "flat_params", "is_synthetic", "metric_key",
+    "model_records", "run_name", "run_records",
 ]  # fmt: skip
 
 #: Tables with a row a patient. They are left out where `log_patient_tables` is off.
-PATIENT_TABLES = ("cohort", "truth", "predictions", "stability", "shap", "conformal", "interaction_values")
+PATIENT_TABLES = tuple(name for name, table in TABLES.items() if "patient_id" in table.columns)
 
 
 def flat_params(model: Any) -> dict[str, Any]:
@@ -91,7 +96,7 @@ def run_records(
     provenance = manifest.get("provenance", {})
     headline = manifest.get("headline_model")
     yield from common_tags(run)
-    yield Tag("kind", "pipeline")
+    yield Tag(KIND, "pipeline")
     if compared := against_reference(run):
         yield Tag("against_reference", compared)
     yield from dataset(run)
@@ -119,6 +124,7 @@ def run_records(
         "immunocast_version": manifest.get("immunocast_version"),
     }
     yield from (Param(key, str(value)) for key, value in settings.items() if value not in (None, ""))
+    yield from sweep_records(run)
 
     if headline:
         yield from run_numbers(run, headline)
@@ -169,7 +175,17 @@ def model_records(run: RunFolder, model: str, readable: dict[str, pd.DataFrame] 
         name = f"immunocast-{model}" + ("" if endpoint == "response" else f"-{endpoint}")
         registered = display_name(run, name).replace(" ", "-") if spec.learned else None
         title = words_of(endpoint, manifest.get("endpoint_settings")).title
-        yield Model(model, label, bundle, spec, registered, description, tags, title)
+        card = card_folder(run, model)
+        banner = f"{SYNTHETIC_BANNER}\n\n" if is_synthetic(run) else ""
+        about = f"{banner}{card_lines(card)}\n\n{describe_model(run, model, label, spec)}" if card else ""
+        yield Model(model, label, bundle, spec, registered, description, tags, title, card, about)
+    if card := card_folder(run, model):
+        yield from card_files(card)
+
+
+def card_files(card: Path) -> Iterator[Artifact]:
+    """The files of a model card, below card/ among a run's artifacts."""
+    yield from (Artifact(file, f"card/{file.relative_to(card).as_posix()}") for file in card_files_of(card))
 
 
 def _manifest(run: RunFolder) -> dict[str, Any]:
