@@ -88,7 +88,7 @@ def summary_markdown(run: RunFolder) -> str:
         "",
         *_control_lines(view),
         *(line for part in summary_tables(view) for line in (part, "")),
-        f"{prognostic_sentence(view)} Figures, methods and limits: [report.html](report.html).",
+        f"{prognostic_sentence(view)} Figures, methods and limits: artifact `report.html`.",
     ]
     return text.typographic("\n".join(lines)) + "\n"
 

@@ -27,7 +27,7 @@ _REVIEWED = {
     "readable/checks.csv": "checks",
     "readable/controls.csv": "controls",
     "readable/importance.csv": "importance",
-    "readable/tuning.csv": "inner search",
+    "evaluation/tuning.json": "inner search",
     "figures/roc.png": "ROC",
     "figures/calibration.png": "calibration",
     "figures/decision_curve.png": "decision curve",

@@ -99,6 +99,11 @@ def cut(text: str, limit: int) -> str:
     return (kept.rpartition("\n")[0] or kept) + note
 
 
+def _size(record: rec.Dataset, cohort_id: str) -> str:
+    events = record.events_by_cohort.get(cohort_id)
+    return f"{record.n_by_cohort[cohort_id]} patients" + (f", {events} events" if events is not None else "")
+
+
 def _dataset_input(record: rec.Dataset) -> Any:
     from mlflow.entities import Dataset, DatasetInput, InputTag
 
@@ -109,8 +114,8 @@ def _dataset_input(record: rec.Dataset) -> Any:
     profile = {
         "num_rows": record.n_rows,
         "num_elements": record.n_rows * len(record.columns),
-        "patients_by_cohort": record.n_by_cohort,
-        **({"events_by_cohort": record.events_by_cohort} if record.events_by_cohort else {}),
+        # an entry a cohort: the UI cuts long ones
+        **{f"cohort {name}": _size(record, name) for name in record.n_by_cohort},
     }
     dataset = Dataset(
         name=record.name,

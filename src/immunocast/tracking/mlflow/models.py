@@ -64,11 +64,13 @@ def log_model(
         model_id = logged.model_id
         now = timestamp_ms if timestamp_ms is not None else int(time.time() * 1000)
         numbers = [r for r in records if isinstance(r, rec.Metric) and "/" not in r.key]
+        # the page of a model names the data of its metrics, where they do
+        data = next((r for r in records if isinstance(r, rec.Dataset)), None)
+        of = {"model_id": model_id, "run_id": run_id}
+        if data is not None:
+            of |= {"dataset_name": data.name, "dataset_digest": data.digest or "unknown"}
         tracker.client.log_batch(
-            run_id,
-            metrics=[
-                entities.Metric(r.key, shown(r.value), now, 0, model_id=model_id, run_id=run_id) for r in numbers[:1000]
-            ],
+            run_id, metrics=[entities.Metric(r.key, shown(r.value), now, 0, **of) for r in numbers[:1000]]
         )
         with tempfile.TemporaryDirectory(prefix="immunocast-") as folder:
             path = Path(folder) / "model"
