@@ -78,6 +78,11 @@ def test_size_counts_the_smaller_class(good, ask):
     assert ask(good, "min_events", value=151).words == "150 events and 250 others; at least 151 of each"
 
 
+def test_few_without_the_event_are_few_too(folder, ask):
+    run = folder("run", {"metrics": [metric("auroc", 0.7, 0.6, 0.8, n_events=390)]})
+    assert ask(run, "min_events", value=11).status == FAILED
+
+
 @pytest.mark.parametrize(
     ("row", "status", "words"),
     [
