@@ -237,6 +237,19 @@ def check(cfg: DictConfig) -> None:
     prices_of(cfg)
     _check_controls(cfg)
     _check_explain(cfg)
+    _check_card(cfg)
+
+
+def _check_card(cfg: DictConfig) -> None:
+    """The author's file is read before the run, not after it."""
+    from immunocast.report.card.statements import read_statements
+
+    author = OmegaConf.select(cfg, "card.author")
+    if author is None:
+        return
+    if not isinstance(author, str):
+        raise ConfigError(f"card.author is {author!r}; give the path of a YAML file, or null.")
+    read_statements(Path(author))
 
 
 def _check_explain(cfg: DictConfig) -> None:
@@ -473,7 +486,7 @@ def prices_of(cfg: DictConfig) -> Prices | None:
 
 
 #: Sections and keys that say where things lie on this machine; they never enter a frozen configuration.
-_PLACES = ("paths", "tracking")
+_PLACES = ("paths", "tracking", "card")
 
 
 def _cohort_nodes(cohort: Any) -> list[Any]:
@@ -517,5 +530,7 @@ def params_yaml(cfg: DictConfig) -> str:
     for node, written in zip(_cohort_nodes(cfg.cohort), _cohort_nodes(plain["cohort"]), strict=True):
         if "data_dir" in node:
             written["data_dir"] = "${paths.data}"
+    if "card" in cfg:
+        plain["card"] = OmegaConf.to_container(cfg.card)
     head = "# Written by `make params` from conf/; `dvc repro` and `dvc exp run -S` run what stands here.\n"
     return head + yaml.safe_dump({**_PARAMS_HEAD, **plain}, sort_keys=False, allow_unicode=True, width=110)

@@ -8,6 +8,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from immunocast.cli import main
+from immunocast.cli._fetch import require_known_classes
 from immunocast.errors import ConfigError, FetchError, NotFoundError
 from immunocast.models.bundle import load_bundle
 from immunocast.tracking.mlflow import Tracker
@@ -188,3 +190,74 @@ def test_a_download_that_breaks_off_leaves_nothing(place, tracker, tmp_path, mon
     with pytest.raises(FetchError, match=r"No space left on device. Nothing half is left behind"):
         fetch_run(tracker, original.run_id, tmp_path / "runs" / original.run_id)
     assert not list((tmp_path / "runs").iterdir())
+
+
+@pytest.fixture
+def call(tmp_path, monkeypatch, capsys):
+    """The command in an empty folder: words -> exit code, output, errors."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+
+    def run(*words):
+        monkeypatch.setattr("sys.argv", ["immunocast", *map(str, words)])
+        capsys.readouterr()
+        try:
+            main()
+            code = 0
+        except SystemExit as error:
+            code = error.code or 0
+        return code, *capsys.readouterr()
+
+    return run
+
+
+COUNT = "select count(*) as n from metrics"
+
+
+def test_commands_fetch_a_run_that_only_mlflow_has_and_keep_it(place, call, tracker, tmp_path):
+    _, original, published = place
+    code, out, err = call("sql", COUNT, "--run", original.run_id, "--tracking-uri", tracker.uri, "--format", "csv")
+    assert (code, out) == (0, f"n\n{len(original.table('metrics'))}\n")
+    assert f"fetched from MLflow at {tracker.uri}: runs/{original.run_id}" in err
+    # once there, MLflow is not asked again, whichever id names it
+    code, out, err = call("sql", COUNT, "--run", published.run_id, "--tracking-uri", "http://127.0.0.1:9")
+    assert (code, err) == (0, "")
+    original.table("cohort").head(3).to_csv(tmp_path / "new.csv", index=False)
+    code, out, err = call("score", "new.csv", "--run", original.run_id[:8])
+    assert code == 0, err
+    assert "xgboost of run" in out
+    assert "3 scored" in out
+    assert "Model xgboost fetched from MLflow" in err
+    code, out, err = call("explain", "S0001", "--run", original.run_id)
+    assert code == 2
+    assert "the models of the folds are not published" in err
+
+
+@pytest.mark.parametrize("target", ["os.system", "sklearn.datasets._base.os.system", "sklearn.base.clone"])
+def test_a_fetched_configuration_builds_known_classes_only(place, call, tracker, tmp_path, target):
+    folder = fetch_run(tracker, place[1].run_id, tmp_path / "runs" / place[1].run_id)
+    (folder.path / "config.yaml").write_text(f"cohort: {{_target_: {target}, command: touch {tmp_path}/here}}\n")
+    code, _, err = call("reproduce", "latest")
+    assert code == 2
+    assert f"which came from MLflow, builds {target}" in err
+    assert not (tmp_path / "here").exists()
+    usual = "cohort: {_target_: immunocast.cohort.tabular.TabularCohort, x: [{_target_: sklearn.svm.SVC}]}\n"
+    (folder.path / "config.yaml").write_text(usual)
+    require_known_classes(folder)
+
+
+def test_the_environments_store_is_asked_and_a_wrong_id_is_told(place, call, tracker, monkeypatch):
+    code, _, err = call("sql", COUNT, "--run", "2025")
+    assert code == 2
+    assert "--tracking-uri, or MLFLOW_TRACKING_URI" in err
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", tracker.uri)
+    code, _, err = call("sql", COUNT, "--run", "2025")
+    assert code == 2
+    assert "NotFoundError: runs has no run '2025'. MLflow at sqlite:///" in err
+    assert f"The latest are: {place[1].run_id}" in err
+    code, _, err = call("tables")  # 'latest' is never looked for elsewhere
+    assert code == 2
+    assert "There is no finished run" in err
+    code, out, _ = call("tables", "metrics", "--run", place[1].run_id)
+    assert code == 0
+    assert "estimate" in out

@@ -10,7 +10,8 @@ from typing import Annotated
 import typer
 
 from immunocast.cli._common import RunOption, RunsDir, app, check_target, find_run
-from immunocast.cli._tracking import TrackingUri, open_tracker
+from immunocast.cli._fetch import TrackingUri, with_final_bundle
+from immunocast.cli._tracking import open_tracker
 from immunocast.errors import ConfigError
 
 
@@ -55,13 +56,14 @@ def score(
     check_target(target, file, "the file of the patients", "scores.csv")
     with tempfile.TemporaryDirectory(prefix="immunocast-") as scratch:
         if model_alias is None:
-            folder = find_run(run, runs_dir)
+            folder = find_run(run, runs_dir, tracking_uri)
         else:
             from immunocast.tracking.run_folders import aliased_model
 
             folder, version = aliased_model(open_tracker(tracking_uri), model_alias, runs_dir, Path(scratch))
             model = version.model
             print(f"{model_alias} is {version.title}")
+        with_final_bundle(folder, model, tracking_uri)
         about = folder.manifest()
         result = score_file(
             file,

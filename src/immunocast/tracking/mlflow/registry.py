@@ -6,10 +6,10 @@ import contextlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from immunocast.errors import ConfigError, NotFoundError
+from immunocast.errors import ConfigError, ImmunocastError, NotFoundError
 from immunocast.gates import GATES
-from immunocast.tracking.address import first_line
-from immunocast.tracking.mlflow.tracker import _STORE_LIBRARIES, Tracker
+from immunocast.tracking.mlflow.failures import understand
+from immunocast.tracking.mlflow.tracker import Tracker
 from immunocast.tracking.publish import KEY, STATE, VERSION
 
 #: MLflow's limit of a version's description on PostgreSQL and MySQL.
@@ -48,16 +48,13 @@ class Version:
 @contextlib.contextmanager
 def told(tracker: Tracker, after: str = "") -> Iterator[None]:
     """Turn what MLflow and its store raise into a message; `after` says what it means."""
-    from mlflow.exceptions import MlflowException
-
     try:
         yield
     except Exception as error:
-        if not isinstance(error, MlflowException) and type(error).__module__.partition(".")[0] not in _STORE_LIBRARIES:
+        failure = None if isinstance(error, ImmunocastError) else understand(error, tracker.uri, tracker.experiment)
+        if failure is None:
             raise
-        said = first_line(error).rstrip(".")
-        said = "no server answers there" if "Max retries exceeded" in said else said
-        raise ConfigError(f"MLflow at {tracker.shown_uri} failed: {said}. {after}".rstrip()) from error
+        raise ConfigError(f"MLflow at {tracker.shown_uri} failed: {failure}. {after}".rstrip()) from error
 
 
 def published_version(tracker: Tracker, key: str, run_id: str, model: str) -> Version:
