@@ -5,14 +5,14 @@ import re
 from datetime import UTC, datetime
 from pathlib import Path
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from _stage import entry
 from immunocast import __version__
 from immunocast.config import frozen_yaml
 from immunocast.explain.patient import explain_patient
 from immunocast.explain.patient_parts import PatientExplanation
-from immunocast.report.card import Statements, read_statements, write_cards
+from immunocast.report.card import write_cards
 from immunocast.report.figures import make_figures
 from immunocast.report.html import write_report
 from immunocast.report.patients import ExplainOne
@@ -34,11 +34,10 @@ def new_run_id(cfg: DictConfig, now: datetime) -> str:
 
 def run(cfg: DictConfig, work: RunFolder, run_id: str | None = None) -> None:
     now = datetime.now(UTC)
-    created = now.isoformat(timespec="seconds")
     work.write_meta(
         "report",
         run_id=run_id or new_run_id(cfg, now),
-        created=created,
+        created=now.isoformat(timespec="seconds"),
         immunocast_version=__version__,
         code=code_state(),
         environment=environment(),
@@ -48,13 +47,7 @@ def run(cfg: DictConfig, work: RunFolder, run_id: str | None = None) -> None:
     results_table(work).to_csv(work.path / "results.csv", index=False)
     view = RunView(work)
     write_report(work, make_figures(work, view), one_patient(cfg, work), view)
-    write_cards(work, statements_of(cfg))
-
-
-def statements_of(cfg: DictConfig) -> Statements | None:
-    """What the author says to items of TRIPOD+AI, from the file that card.author names; None for nothing."""
-    author = (cfg.get("card") or {}).get("author")
-    return read_statements(Path(author)) if author else None
+    write_cards(work, author=OmegaConf.select(cfg, "card.author"))
 
 
 def one_patient(cfg: DictConfig, work: RunFolder) -> ExplainOne | None:
