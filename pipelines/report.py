@@ -12,10 +12,12 @@ from immunocast import __version__
 from immunocast.config import frozen_yaml
 from immunocast.explain.patient import explain_patient
 from immunocast.explain.patient_parts import PatientExplanation
+from immunocast.report.card import Statements, read_statements, write_cards
 from immunocast.report.figures import make_figures
 from immunocast.report.html import write_report
 from immunocast.report.patients import ExplainOne
 from immunocast.report.summary import results_table, summary_markdown
+from immunocast.report.view import RunView
 from immunocast.run_inputs import PATIENT_TABLES, explain_inputs
 from immunocast.store.code_state import code_state, environment
 from immunocast.store.runfolder import RunFolder
@@ -44,7 +46,15 @@ def run(cfg: DictConfig, work: RunFolder, run_id: str | None = None) -> None:
     (work.path / "config.yaml").write_text(frozen_yaml(cfg))
     (work.path / "summary.md").write_text(summary_markdown(work))
     results_table(work).to_csv(work.path / "results.csv", index=False)
-    write_report(work, make_figures(work), one_patient(cfg, work))
+    view = RunView(work)
+    write_report(work, make_figures(work, view), one_patient(cfg, work), view)
+    write_cards(work, statements_of(cfg))
+
+
+def statements_of(cfg: DictConfig) -> Statements | None:
+    """What the author says to items of TRIPOD+AI, from the file that card.author names; None for nothing."""
+    author = (cfg.get("card") or {}).get("author")
+    return read_statements(Path(author)) if author else None
 
 
 def one_patient(cfg: DictConfig, work: RunFolder) -> ExplainOne | None:

@@ -60,8 +60,10 @@ def server(published):
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", tracker.uri]
     command += ["--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+    # without its five processes for jobs that nobody gives it here: each imports MLflow for seconds
+    environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
     process = subprocess.Popen(
-        command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=dict(os.environ), start_new_session=True
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment, start_new_session=True
     )
     base = f"http://127.0.0.1:{port}"
     try:

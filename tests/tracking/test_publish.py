@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from immunocast.errors import NotFoundError
+from immunocast.errors import NotFoundError, PublishError
 from immunocast.models.bundle import load_bundle
 from immunocast.store.runfolder import RunFolder
 from immunocast.tracking.mlflow import Tracker
@@ -111,7 +111,7 @@ def test_a_broken_publication_is_completed(run, tracker, monkeypatch, step):
         try:
             published = publish(run, tracker)
             break
-        except ConnectionError:
+        except PublishError:
             continue
     monkeypatch.setattr(owner, where, real)
     found = everything(tracker)

@@ -85,7 +85,10 @@ class RunFolder:
         """Write a JSON file, keys sorted."""
         path = self.path / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
+        # never half of a file, also where the process is killed or the disk is full
+        part = path.with_name(f".{path.name}.part")
+        part.write_text(json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
+        part.replace(path)
         return path
 
     def read_json(self, name: str) -> dict[str, Any]:
