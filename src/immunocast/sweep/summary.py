@@ -34,6 +34,7 @@ def summary_markdown(
     synthetic: bool | None = None,
     warnings: Sequence[str] = (),
     links: Mapping[int, str] | None = None,
+    views: str = "",
 ) -> str:
     """What a sweep found.
 
@@ -45,7 +46,8 @@ def summary_markdown(
     objective : what a search looks for.
     synthetic : whether no patient of the done jobs exists; None where some are synthetic and some not, or none is done.
     warnings : `results.differing`.
-    links : address of each job's run, by number; without them the table names the job's log instead.
+    links : address of each job's run, by number.
+    views : a line of links to all of them.
 
     Returns
     -------
@@ -61,7 +63,8 @@ def summary_markdown(
     # one paragraph: a tracker shows four lines of a description before "more"
     lines += [
         f"**Sweep over {', '.join(map(_md, settings)) or 'nothing'}**: {head} ({kind}).  ",
-        _best(best, objective),
+        _best(best, objective) + ("  " if views else ""),
+        *([views] if views else []),
         "",
     ]
     lines += [line for warning in warnings for line in (f"**Warning.** {warning}", "")]
