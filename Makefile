@@ -34,6 +34,10 @@ help: ## List the targets
 run: setup ## Run the whole pipeline, data to report and MLflow (ARGS: Hydra overrides)
 	$(BIN)/python pipelines/run.py $(ARGS)
 
+.PHONY: sweep
+sweep: setup ## Run the pipeline over many settings (ARGS: overrides with several values; docs/sweeps.md)
+	$(BIN)/python pipelines/sweep.py $(ARGS)
+
 .PHONY: test
 test: setup ## Run the tests but the slow ones (ARGS: pytest options)
 	$(PYTEST) $(ARGS)

@@ -17,9 +17,12 @@ def evaluation_tables(rng: np.random.Generator, cohort: pd.DataFrame) -> dict[st
     n, events = len(cohort), int(cohort["responder"].sum())
     return {
         "metrics": [*_calibration(n, events), *_subgroups(cohort), *_discordance(cohort), *_survival(n)],
-        "curves": [*_smooth(n), *_kaplan_meier(rng, n)],
+        "curves": [*_smooth(n), *_kaplan_meier(rng, n), *_gain(n)],
         "heterogeneity": _heterogeneity(n, events),
         "decisions": _decisions(n, events),
+        "thresholds": _thresholds(n, events),
+        "tuning": _tuning(),
+        "conformal": _conformal(cohort),
         "risk_groups": _risk_groups(n),
         "controls": _controls(n, events),
         "stability": _stability(rng, cohort),
@@ -86,6 +89,8 @@ def _survival(n: int) -> Rows:
         for months in (6.0, 12.0):
             more = {"threshold_or_horizon": months}
             rows.append(_metric("td_auc_os", model, 0.65, n, 140, **more))
+            rows.append(_metric("brier_os", model, 0.21, n, 140, **more))
+            rows.append(_metric("ipa_os", model, 0.05, n, 140, **more))
         note = "24 months clipped to 17.3: 10 patients at risk"
         rows.append(_metric("td_auc_os", model, 0.64, n, 140, threshold_or_horizon=17.3, note=note))
     return rows
@@ -101,6 +106,15 @@ def _smooth(n: int) -> Rows:
                  "level": "all", "x": x, "y": y, "ci_low": max(0, y - 0.06), "ci_high": y + 0.06, "n": n}
             )  # fmt: skip
     return rows
+
+
+def _gain(n: int) -> Rows:
+    return [
+        {"curve": "decision_difference", "model": "ridge", "scheme": _WHERE["scheme"], "cohort_id": "combined",
+         "level": level, "x": x, "y": x * slope, "ci_low": x * slope - 0.02, "ci_high": x * slope + 0.02, "n": n}
+        for level, slope in (("treat_all", 0.3), ("loris_routed", 0.02))
+        for x in np.linspace(0.05, 0.6, 12)
+    ]  # fmt: skip
 
 
 def _kaplan_meier(rng: np.random.Generator, n: int) -> Rows:
@@ -134,14 +148,17 @@ def _heterogeneity(n: int, events: int) -> Rows:
 
 def _decisions(n: int, events: int) -> Rows:
     rows = []
-    for rule, threshold in (("youden", 0.31), ("fixed", 0.2), ("fixed", 0.3)):
+    for rule, threshold, where in (
+        ("youden", 0.31, "combined"), ("fixed", 0.2, "combined"), ("fixed", 0.3, "combined"),
+        ("youden", 0.31, "Alpha & <Beta>"), ("youden", 0.31, "MSK-like | one"),
+    ):  # fmt: skip
         for model in ("ridge", "loris_routed"):
             for metric, value in (
                 ("sensitivity", 0.7), ("specificity", 0.6), ("ppv", 0.45), ("npv", 0.8), ("share_treated", 0.5),
                 ("treated_per_responder", 2.2), ("cost_per_responder", 333_000.0), ("net_benefit", 0.1),
             ):  # fmt: skip
                 rows.append(
-                    {"model": model, "recalibration": "none", **_WHERE, "cohort_id": "combined", "rule": rule,
+                    {"model": model, "recalibration": "none", **_WHERE, "cohort_id": where, "rule": rule,
                      "threshold": threshold, "metric": metric, "n": n, "n_events": events, "n_positive": n // 2,
                      "estimate": value, "ci_low": 0.9 * value, "ci_high": 1.1 * value, "ci_method": "bootstrap",
                      "note": ""}
@@ -150,13 +167,53 @@ def _decisions(n: int, events: int) -> Rows:
 
 
 def _risk_groups(n: int) -> Rows:
-    return [
+    rows = [
         {"model": model, "recalibration": "none", **_WHERE, "cohort_id": "combined", "outcome": "os", "group": group,
          "n": n // 3, "n_events": 40, "median_months": median, "ci_low": 7.0, "ci_high": np.nan, "hazard_ratio": ratio,
-         "hr_low": ratio * 0.8, "hr_high": ratio * 1.3, "logrank_p": 0.0004, "note": "tertiles of the predictions"}
+         "hr_low": low, "hr_high": high, "logrank_p": 0.0004, "note": "tertiles of the predictions"}
         for model in ("ridge", "loris_routed")
-        for group, median, ratio in (("low", 8.0, np.nan), ("middle", 12.0, 0.7), ("high", np.nan, 0.4))
+        for group, median, ratio, low, high in (
+            ("low", 8.0, 1.0, 1.0, 1.0), ("middle", 12.0, 0.7, 0.56, 0.91), ("high", np.nan, 0.4, 0.32, 0.52)
+        )
     ]  # fmt: skip
+    irae = [
+        rows[0] | {"model": model, "group": group, "hazard_ratio": ratio, "hr_low": ratio, "hr_high": top, "note": note}
+        for model, note in (("irae_landmark", "irAE by day 90"), ("irae_naive", "immortal time"))
+        for group, ratio, top in (("irae", 0.6, 0.9), ("no_irae", 1.0, 1.0))
+    ]
+    return rows + irae
+
+
+def _thresholds(n: int, events: int) -> Rows:
+    return [
+        {"model": "ridge", "recalibration": "none", **_WHERE, "repeat": 0, "fold": fold, "rule": "youden",
+         "threshold": threshold, "n": n, "n_events": events, "note": ""}
+        for fold, threshold in (("final", 0.3), ("MSK-like | one", 0.27), ("Alpha & <Beta>", 0.35))
+    ]  # fmt: skip
+
+
+def _tuning() -> Rows:
+    return [
+        {"model": "forest", "scheme": _WHERE["scheme"], "repeat": 0, "fold": fold, "trial": trial,
+         "params": f"depth={trial + 2}", "criterion": "log_loss", "value": 0.5 + trial / 100, "chosen": trial == 0,
+         "note": ""}
+        for fold in ("MSK-like | one", "Alpha & <Beta>")
+        for trial in (0, 1)
+    ]  # fmt: skip
+
+
+def _conformal(cohort: pd.DataFrame) -> Rows:
+    """Sets that hold the outcome of all but every tenth patient; every second leaves both open."""
+    rows = []
+    for k, (i, c, y) in enumerate(zip(cohort["patient_id"], cohort["cohort_id"], cohort["responder"], strict=True)):
+        named = ("event", "other") if y == 1 else ("other", "event")
+        kind = "both" if k % 2 else named[k % 10 == 0]
+        rows.append(
+            {"patient_id": i, "cohort_id": c, "model": "ridge", **_WHERE, "coverage": 0.9, "p_value_event": 0.4,
+             "p_value_other": 0.4, "prediction_set": kind, "covered": kind in ("both", named[0]),
+             "n_calibration": 90, "note": "calibrated on other cohorts"}
+        )  # fmt: skip
+    return rows
 
 
 def _controls(n: int, events: int) -> Rows:

@@ -1,18 +1,23 @@
 from __future__ import annotations
 
+import re
 import struct
 
 import numpy as np
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
 from matplotlib.image import imread
+from matplotlib.text import Text
 
 from immunocast.report.figures import CATALOGUE, Figure, make_figures, why_missing
 from immunocast.report.figures_explain import ranked_features
 from immunocast.report.patients import choose, explained_values
-from immunocast.report.style import INK, VERMILLION, ink_on
+from immunocast.report.style import INK, MARK, ink_on
 from immunocast.report.view import RunView
 from immunocast.store.runfolder import RunFolder
+
+from .contrast import contrast
 
 
 def _only(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
@@ -50,9 +55,43 @@ def test_real_run_is_not_marked_synthetic(real_figures: list[Figure], toy_figure
     assert not any(_has_mark(f) for f in real_figures)
 
 
+def test_words_in_pictures_stand_out_from_their_ground(toy_run: RunFolder, tmp_path, monkeypatch) -> None:
+    faint, draw = [], FigureCanvasAgg.draw
+
+    def record(canvas) -> None:
+        draw(canvas)
+        for words in canvas.figure.findobj(Text):
+            # white words stand on dark cells only, where `ink_on` chose them
+            if words.get_visible() and words.get_text().strip() and words.get_color() != "white":
+                colour = to_rgb(words.get_color())
+                faint.extend([words.get_text()] if contrast(colour, (1, 1, 1)) < 4.5 else [])
+
+    monkeypatch.setattr(FigureCanvasAgg, "draw", record)
+    view = RunView(toy_run)
+    for name in ("auroc_forest", "survival", "subgroups"):
+        CATALOGUE[name].draw(view, tmp_path / f"{name}.png", name)
+    assert not faint
+
+
+def test_alt_texts_say_what_the_picture_shows(toy_figures: list[Figure]) -> None:
+    alts = {f.name: f.alt for f in toy_figures}
+    assert all(re.search(r"\d", alt.replace("Synthetic data, no patient exists. ", "")) or name in _IN_WORDS
+               for name, alt in alts.items())  # fmt: skip
+    assert "By cohort the AUROC lies between" in alts["auroc_forest"]
+    assert "At a threshold of 0.3: Ridge logistic regression" in alts["decision_curve"]
+    assert "Less treat all: above 0 with its interval in" in alts["decision_difference"]
+    assert "median months by probability low 8.0, middle 12.0, high not reached" in alts["survival"]
+    assert "TMB (mut/Mb) rises" in alts["shap_dependence"]
+    assert "highest" in alts["subgroups"]
+
+
+#: Pictures whose finding has no number: an order, a direction, the strongest feature.
+_IN_WORDS = ("shap_beeswarm", "shap_dependence", "shap_by_tumor_type")
+
+
 def _has_mark(figure: Figure) -> bool:
     corner = imread(figure.path)[-30:, -480:, :3]
-    return bool((np.abs(corner - to_rgb(VERMILLION)).max(axis=2) < 0.05).any())
+    return bool((np.abs(corner - to_rgb(MARK)).max(axis=2) < 0.05).any())
 
 
 def test_absent_tables_cost_their_figures_only(make_run) -> None:

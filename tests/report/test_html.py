@@ -3,13 +3,17 @@ from __future__ import annotations
 import itertools
 import re
 from html.parser import HTMLParser
+from pathlib import Path
 
+import pandas as pd
 import pytest
+import yaml
 
 from immunocast.report.figures import Figure, make_figures
 from immunocast.report.html import write_report
 from immunocast.store.runfolder import RunFolder
 
+CONF = Path(__file__).parents[2] / "conf"
 VOID = {"meta", "img", "br", "link", "input", "hr"}
 
 
@@ -109,6 +113,7 @@ def test_same_run_gives_same_bytes(toy_run: RunFolder, toy_figures: list[Figure]
 
 def test_explanations_stand_in_the_order_of_a_review(html: str) -> None:
     _, said = _read(html)
+    said = said[said.rindex("How predictions are explained") :]  # the contents name them before
     parts = [
         "How predictions are explained", "Mean absolute SHAP value of held-out", "How stable is the ranking?",
         "Ranks over 50 refits", "Do others agree?", "Other measures of importance", "Values and interactions",
@@ -147,6 +152,32 @@ def test_tables_on_explanations_that_are_empty_leave_a_reason(make_run, monkeypa
 
 def test_a_report_is_small_enough_to_send(html: str) -> None:
     assert len(html) < 3_000_000
+
+
+@pytest.mark.slow
+def test_report_on_the_full_list_of_models_in_eight_cohorts_stays_under_5_mb(make_run) -> None:
+    """As many models as models=full has, each with all that a model brings into the tables, in eight cohorts."""
+    full = [d for d in yaml.safe_load((CONF / "models" / "full.yaml").read_text())["defaults"] if isinstance(d, dict)]
+    default = yaml.safe_load((CONF / "models" / "default.yaml").read_text())["defaults"]
+    names = [name for d in (*default, *full) for name in d.values()]
+    run = make_run(sizes={f"Cohort {k}": 120 for k in range(8)})
+    present = {"ridge", "forest", "loris_routed", "loris_pan", "tmb_10", "pdl1_50"}
+    extra = [n for n in names if n not in present]
+    assert len(extra) >= 8
+    for table in ("predictions", "metrics", "curves", "comparisons", "decisions", "risk_groups", "heterogeneity",
+                  "thresholds", "conformal", "stability", "shap", "importance"):  # fmt: skip
+        frame = run.table(table)
+        like = "forest" if (frame["model"] == "forest").any() else "ridge"
+        copies = [frame[frame["model"] == like].assign(model=name) for name in extra]
+        run.write_table(table, pd.concat([frame, *copies], ignore_index=True))
+    models = run.manifest()["models"]
+    run.update_manifest(models=models | {n: models["forest"] | {"label": f"Model {n}"} for n in extra})
+    figures = make_figures(run)
+    assert len(figures) > 20
+    path = write_report(run, figures)
+    said = path.read_text(encoding="utf-8")
+    assert all(f"Model {n}" in said for n in extra)
+    assert 1_000_000 < path.stat().st_size < 5_000_000
 
 
 def test_missing_pieces_say_why(make_run) -> None:

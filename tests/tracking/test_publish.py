@@ -4,16 +4,18 @@ import importlib
 import json
 import os
 import zipfile
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from immunocast.errors import NotFoundError
+from immunocast.errors import NotFoundError, PublishError
 from immunocast.models.bundle import load_bundle
 from immunocast.store.runfolder import RunFolder
 from immunocast.tracking.mlflow import Tracker
+from immunocast.tracking.mlflow.views import ensure_views, view_tags
 from immunocast.tracking.publish import publish
 
 
@@ -61,7 +63,7 @@ def test_artifacts_are_the_folder_plus_readable_twins(run, tracker):
         return {f.path for f in tracker.client.list_artifacts(published.run_id, path)}
 
     top = {"report.html", "summary.md", "results.csv", "config.yaml", "manifest.json"}
-    assert names() == top | {"figures", "tables", "readable"}
+    assert names() == top | {"figures", "tables", "readable", "evaluation"}
     assert names("figures") == {"figures/roc.png"}
     assert names("readable") == {f"readable/{t}.csv" for t in ("metrics", "subgroups", "comparisons", "checks")}
     root = Path(tracker.client.download_artifacts(published.run_id, "tables"))
@@ -80,6 +82,77 @@ def test_second_publication_changes_nothing_and_says_so(run, tracker):
         first.model_versions,
     )
     assert everything(tracker) == before
+
+
+def test_the_ui_is_told_of_tables_commit_and_colours(run, tracker):
+    published = publish(run, tracker)
+    tags = {i: tracker.client.get_run(i).data.tags for i in (published.run_id, *published.model_runs.values())}
+    for run_id, found in tags.items():
+        offered = [t["path"] for t in json.loads(found["mlflow.loggedArtifacts"])]
+        there = {f.path for f in tracker.client.list_artifacts(run_id, "evaluation")}
+        assert set(offered) == there
+        assert "evaluation/metrics.json" in there
+        assert found["mlflow.source.git.commit"] == found["git_commit"]
+        assert "(#/experiments/" in found["mlflow.note.content"]
+    colours = [tags[i]["mlflow.runColor"] for i in published.model_runs.values()]
+    assert len(set(colours)) == 3
+    root = Path(tracker.client.download_artifacts(published.run_id, "evaluation"))
+    table = json.loads((root / "tuning.json").read_text())
+    assert table["columns"][:2] == ["row", "inner value"]
+    assert [None] in [row[1:2] for row in table["data"]]  # a failed trial; NaN would be no JSON
+
+
+def test_curves_have_their_steps(run, tracker):
+    published = publish(run, tracker)
+    for run_id in (published.run_id, published.model_runs["ridge"]):
+        points = tracker.client.get_metric_history(run_id, "Curves/ROC: sensitivity by false positive pct")
+        assert [p.step for p in points] == list(range(0, 101, 2))
+
+
+def test_views_are_saved_once_and_made_anew_where_they_are_lost(run, tracker):
+    publish(run, tracker)
+    tags = tracker.client.get_experiment(tracker.experiment_id).tags
+    expected = view_tags()
+    assert {k: v for k, v in tags.items() if "sharedViewState" in k} == expected
+    key = next(iter(expected))
+    tracker.client.set_experiment_tag(tracker.experiment_id, key, "{}")
+    ensure_views(tracker)
+    assert tracker.client.get_experiment(tracker.experiment_id).tags[key] == expected[key]
+    assert all(len(v) < 5000 for v in expected.values())  # MLflow's limit of an experiment's tag
+
+
+class Counting:
+    """A client that counts its calls by name."""
+
+    def __init__(self, client):
+        self._client, self.calls = client, Counter()
+
+    def __getattr__(self, name):
+        method = getattr(self._client, name)
+
+        def counted(*args, **more):
+            self.calls[name] += 1
+            return method(*args, **more)
+
+        return counted
+
+
+def test_publishing_is_a_few_calls_whatever_is_logged(run, tracker):
+    """A server answers in tens to hundreds of milliseconds: calls, not points, are what publishing costs."""
+    assert tracker.experiment_id
+    counting = Counting(tracker.client)
+    tracker.__dict__["client"] = counting
+    publish(run, tracker)
+    assert not {"log_metric", "log_param", "log_table", "log_artifact", "log_figure"} & set(counting.calls)
+    runs = 4
+    # a child: its records, its model's metrics, its last tag; the parent: first tags, records, last tag
+    assert counting.calls["log_batch"] <= 3 * runs
+    assert counting.calls["log_artifacts"] == runs
+    assert counting.calls["log_inputs"] == runs
+    before = counting.calls.total()
+    assert before <= 70
+    publish(run, tracker)
+    assert counting.calls.total() - before <= 2  # found, nothing to do
 
 
 def test_changed_content_is_another_publication(run, tracker):
@@ -111,7 +184,7 @@ def test_a_broken_publication_is_completed(run, tracker, monkeypatch, step):
         try:
             published = publish(run, tracker)
             break
-        except ConnectionError:
+        except PublishError:
             continue
     monkeypatch.setattr(owner, where, real)
     found = everything(tracker)

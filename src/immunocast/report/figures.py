@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from immunocast.report import figures_decision as decision
 from immunocast.report import figures_discrimination as discrimination
 from immunocast.report import figures_evaluation as evaluation
 from immunocast.report import figures_explain as explain
@@ -62,6 +63,7 @@ CATALOGUE: dict[str, Drawing] = {
         "Calibration before and after recalibration", evaluation.no_recalibration, evaluation.recalibration
     ),
     "decision_curve": Drawing("Decision curves", discrimination.no_curve("decision"), probability.decision),
+    "decision_difference": Drawing("Gain in net benefit", decision.no_gain, decision.decision_difference),
     "probability_distribution": Drawing(
         "Predicted probability by outcome", probability.no_probabilities, probability.distribution
     ),
@@ -96,12 +98,13 @@ CATALOGUE: dict[str, Drawing] = {
 }
 
 
-def make_figures(run: RunFolder) -> list[Figure]:
+def make_figures(run: RunFolder, view: RunView | None = None) -> list[Figure]:
     """Draw all figures that the run's tables allow.
 
     Parameters
     ----------
     run : a run folder with a manifest; an absent table costs the figures that need it.
+    view : the same run as already read, so that its tables are read once; None reads them.
 
     Returns
     -------
@@ -112,7 +115,7 @@ def make_figures(run: RunFolder) -> list[Figure]:
     NotFoundError
         Where the run has no manifest.
     """
-    view = RunView(run)
+    view = view or RunView(run)
     mark = "Synthetic data, no patient exists. " if view.synthetic else ""
     figures = []
     for name, drawing in CATALOGUE.items():

@@ -9,9 +9,8 @@ from typing import Any
 
 from matplotlib.axes import Axes
 
-from immunocast.report import text
+from immunocast.report import shown, text
 from immunocast.report.style import (
-    GREY,
     MUTED,
     canvas,
     clip_label,
@@ -94,7 +93,9 @@ def roc(view: RunView, path: Path, title: str) -> tuple[str, str]:
         "patients whom a model could score: it differs between models, so compare them in the section on "
         "comparisons, on common patients."
     )
+    others = shown.by_model(view, "auroc", [m for m in view.order if m in curves and m != view.headline])
     alt = f"ROC curves. {view.label(view.headline)}: {_auroc_text(view, view.headline)}."
+    alt += f" AUROC of the others: {others}." if others else ""
     return caption, alt
 
 
@@ -131,6 +132,7 @@ def forest(view: RunView, path: Path, title: str) -> tuple[str, str]:
         "Rows are on the patients whom each model could score."
     )
     alt = f"Forest plot of AUROC for {len(models)} models in {len(view.cohort_ids)} cohorts."
+    alt += f" {shown.range_over_cohorts(view)}." if shown.range_over_cohorts(view) else ""
     return caption, alt
 
 
@@ -169,10 +171,13 @@ def comparison(view: RunView, path: Path, title: str) -> tuple[str, str]:
         "the table holds the corrected one."
     )
     row = view.comparison("auroc", view.headline)
-    return (
-        caption,
-        f"Differences in AUROC. {view.label(view.headline)}: {text.estimate(row, column='difference', sign=True)}.",
-    )
+    said = [
+        f"{name} {text.number(r['difference'], 3, sign=True)}"
+        for name, r, _ in overall
+        if r is not None and text.is_number(r["difference"])
+    ]
+    alt = f"Differences in AUROC. {view.label(view.headline)}: {text.estimate(row, column='difference', sign=True)}."
+    return caption, f"{alt} All models: {'; '.join(said)}." if said else alt
 
 
 # ---- parts
@@ -215,7 +220,7 @@ def _forest_low(view: RunView, models: list[str]) -> float:
 
 def _forest_row(axes: Axes, row: dict[str, Any] | None, place: int, line: Any, low: float) -> None:
     if row is None or not text.is_number(row["estimate"]):
-        axes.text(0.515, place, text.estimate(row), va="center", fontsize=8, color=GREY, style="italic")
+        axes.text(0.515, place, text.estimate(row), va="center", fontsize=8, color=MUTED, style="italic")
         return
     if text.is_number(row["ci_low"]):
         axes.plot([row["ci_low"], row["ci_high"]], [place, place], color=line.color, lw=1.8)
@@ -226,7 +231,7 @@ def _difference_row(axes: Axes, view: RunView, row: dict[str, Any] | None, place
     right = axes.get_yaxis_transform()
     if row is None or not text.is_number(row["difference"]):
         note = text.short_note(view.relabel(row["note"] if row else ""), 44) or text.estimate(row, column="difference")
-        axes.text(1.02, place, note, transform=right, va="center", fontsize=8.5, color=GREY, style="italic")
+        axes.text(1.02, place, note, transform=right, va="center", fontsize=8.5, color=MUTED, style="italic")
         return
     if text.is_number(row["ci_low"]):
         axes.plot([row["ci_low"], row["ci_high"]], [place, place], color=color, lw=2)

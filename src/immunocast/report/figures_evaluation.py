@@ -9,8 +9,9 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from immunocast.report import text
-from immunocast.report.sections_evaluation import OUTCOMES, group_label
+from immunocast.report import shown, text
+from immunocast.report.sections_evaluation import group_label
+from immunocast.report.sections_survival import OUTCOMES
 from immunocast.report.style import (
     AMBER,
     BLUE,
@@ -88,7 +89,8 @@ def recalibration(view: RunView, path: Path, title: str) -> tuple[str, str]:
         "order of patients of one fold, so discrimination hardly moves; what it changes is whether 30 % means 30 %."
     )
     names = ", ".join(view.label(m) for m, _ in found)
-    return caption, f"Calibration before and after recalibration of {names}."
+    after = shown.before_and_after(view, [m for m, _ in found])
+    return caption, f"Calibration before and after recalibration of {names}.{after}"
 
 
 def subgroups(view: RunView, path: Path, title: str) -> tuple[str, str]:
@@ -127,7 +129,8 @@ def subgroups(view: RunView, path: Path, title: str) -> tuple[str, str]:
         "interval: read this one for small groups. The more subgroups, the likelier that one looks odd by chance; the "
         "tests in the table are corrected for that."
     )
-    return caption, f"AUROC of {view.label(view.headline)} in {len(ordered)} subgroups."
+    named = [(f"{group_label(r['subgroup'])} {text.level_label(r['level'])}", r) for r in ordered]
+    return caption, f"AUROC of {view.label(view.headline)} in {len(ordered)} subgroups: {shown.extremes(named)}."
 
 
 def survival(view: RunView, path: Path, title: str) -> tuple[str, str]:
@@ -163,9 +166,8 @@ def survival(view: RunView, path: Path, title: str) -> tuple[str, str]:
         "cut by the predictions alone, never by outcomes. Survival differs between groups also where treatment does "
         "nothing: the curves show prognosis."
     )
-    return caption, "Survival by group of predicted probability: " + "; ".join(
-        f"{OUTCOMES[o]}, {view.label(m)}" for o, m, _ in found
-    )
+    said = [", ".join(w for w in (OUTCOMES[o], view.label(m), shown.hazards(view, o, m)) if w) for o, m, _ in found]
+    return caption, f"Survival by group of predicted probability: {'; '.join(said)}."
 
 
 def instability(view: RunView, path: Path, title: str) -> tuple[str, str]:
@@ -203,7 +205,9 @@ def instability(view: RunView, path: Path, title: str) -> tuple[str, str]:
         "who never include the patient (Riley and Collins 2023). Long lines mean that other training patients would "
         "have given this patient another answer; the intervals elsewhere in this report do not contain that."
     )
-    return caption, f"Instability of predictions of {', '.join(view.label(m) for m in models)}."
+    widths = (frame["p_high"] - frame["p_low"]).groupby(frame["model"]).median()
+    said = "; ".join(f"{view.label(m)} {widths[m]:.2f}" for m in models)
+    return caption, f"Instability of predictions. Median width of a patient’s 95 % range over refits: {said}."
 
 
 # ---- parts
@@ -224,9 +228,9 @@ def _recalibrated(view: RunView) -> list[tuple[str, dict[str, pd.DataFrame]]]:
 def _subgroup_rows(view: RunView) -> list[dict[str, Any]]:
     frame = view.table("metrics")
     frame = frame[(frame["metric"] == "auroc") & ~frame["subgroup"].isin(["all", "discordance"])]
-    pairs = frame[["subgroup", "level"]].drop_duplicates().sort_values(["subgroup", "level"])
+    pairs = frame[["subgroup", "level"]].drop_duplicates()
     rows = []
-    for subgroup, level in pairs.itertuples(index=False):
+    for subgroup, level in sorted(pairs.itertuples(index=False), key=lambda p: (p[0], text.level_order(p[1]))):
         own = view.metric("auroc", view.headline, subgroup=subgroup, level=level) or {}
         shrunken = view.metric("auroc_shrunken", view.headline, subgroup=subgroup, level=level) or {}
         row = {"subgroup": subgroup, "level": level, "n": own.get("n", shrunken.get("n"))}
@@ -268,7 +272,7 @@ def _at_risk(axes: Axes, points: pd.DataFrame, groups: list[str], months: np.nda
             # the number that is at risk from the last point up to the month on
             place = int(np.searchsorted(here["x"].to_numpy(), month, side="left"))
             n = int(here["n"].iloc[place]) if place < len(here) else 0
-            axes.text(month, -line, f"{n:,}", ha="center", va="center", fontsize=8.5, color=_GROUPS.get(group, GREY))
+            axes.text(month, -line, f"{n:,}", ha="center", va="center", fontsize=8.5, color=INK)
     axes.set(ylim=(-len(groups) + 0.4, 0.6))
     axes.set_yticks([-i for i in range(len(groups))], [text.humanise(g) for g in groups])
     axes.set_title("At risk", fontsize=8.5, fontweight="normal", color=MUTED)

@@ -13,9 +13,9 @@ from matplotlib.colors import Normalize
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from immunocast.cohort.vocabulary import MEASURED_SUFFIX, VOCABULARY, label
-from immunocast.report import text
+from immunocast.report import shown, text
 from immunocast.report.explained import interacting_model
-from immunocast.report.figures_explain import ranked_features, towards, value_shade
+from immunocast.report.figures_explain import importance_rows, ranked_features, towards, value_shade
 from immunocast.report.patients import explained_values
 from immunocast.report.style import (
     BLUE,
@@ -84,7 +84,14 @@ def dependence(view: RunView, path: Path, title: str) -> tuple[str, str]:
         )
     caption += " Associated with the prediction, not shown to cause the outcome."
     names = ", ".join(dict.fromkeys(label(f) for _, f, _ in panels))
-    return caption, f"SHAP value against the value of: {names}."
+    known = importance_rows(view)
+    known = known[known["model"] == models[0]] if len(known) else known
+    signs = {str(row.feature): float(row.sign) for row in known.itertuples()}  # type: ignore[arg-type]
+    ways = shown.directions(list(dict.fromkeys(f for m, f, _ in panels if m == models[0])), signs)
+    return (
+        caption,
+        f"SHAP value against the value of: {names}. With a rising value, under {view.label(models[0])}: {ways}.",
+    )
 
 
 def _values_of(view: RunView, model: str) -> pd.DataFrame:

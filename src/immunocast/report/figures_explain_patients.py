@@ -118,10 +118,20 @@ def recalibration_map(view: RunView, path: Path, title: str) -> tuple[str, str]:
         "vertical one. The map never falls: what pushes the output up pushes the reported probability up. Bold: the "
         "final model; thin: the folds, whose maps made the numbers of this report; dashed: no recalibration."
     )
-    return caption, f"Maps from output to recalibrated probability of {', '.join(view.label(m) for m, _, _ in found)}."
+    said = [f"{view.label(m)}{_middle(points)}" for m, _, points in found]
+    return caption, f"Maps from output to recalibrated probability of {'; '.join(said)}."
 
 
 # ---- parts
+
+
+def _middle(points: pd.DataFrame) -> str:
+    """What the final map makes of a probability near a third, in words; "" where the map has no final line."""
+    final = points[points["fold"] == "final"]
+    if final.empty:
+        return ""
+    row = final.iloc[int((final["p"] - 1 / 3).abs().to_numpy().argmin())]
+    return f": {row['p']:.2f} becomes {row['p_recalibrated']:.2f}"
 
 
 def _mapped(view: RunView) -> list[tuple[str, str, pd.DataFrame]]:

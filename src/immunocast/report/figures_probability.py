@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure as Canvas
 from matplotlib.patches import Patch
 from matplotlib.ticker import FixedLocator
 
-from immunocast.report import text
+from immunocast.report import shown, text
 from immunocast.report.style import (
     INK,
     MUTED,
@@ -135,7 +136,7 @@ def decision(view: RunView, path: Path, title: str) -> tuple[str, str]:
         + " A model whose probabilities are too high or too low loses net benefit even if it ranks patients well."
     )
     both = f"{view.label('treat_all').lower()} and {view.label('treat_none').lower()}"
-    return caption, f"Decision curves of {len(models)} models, {both}."
+    return caption, f"Decision curves of {len(models)} models, {both}. {shown.net_benefits(view, models)}".rstrip()
 
 
 def distribution(view: RunView, path: Path, title: str) -> tuple[str, str]:
@@ -161,7 +162,8 @@ def distribution(view: RunView, path: Path, title: str) -> tuple[str, str]:
         f"Upwards: {view.words.events}; downwards: the others. Lines mark medians. "
         "The further apart the two, the better a model separates them. Rules with one cut-off are left out."
     )
-    return caption, f"Histograms of predicted probability by outcome for {len(models)} models."
+    alt = f"Histograms of predicted probability by outcome for {len(models)} models."
+    return caption, f"{alt} {shown.medians_by_outcome(view, models)}".rstrip()
 
 
 # ---- parts
@@ -199,7 +201,11 @@ def _mirror(axes: Axes, frame: pd.DataFrame, event_color: str, medians: bool = F
         p = frame.loc[frame["y_true"] == outcome, "p_response"].to_numpy()
         counts, _ = np.histogram(p, bins=_BINS)
         heights[outcome] = max(1, int(counts.max(initial=0)))
-        axes.bar(_BINS[:-1], side * counts, width=0.036, align="edge", color=color)
+        # one shape for all bars: a bar of its own for each costs as much as the rest of the picture
+        bars = [
+            [(x, 0), (x, y), (x + 0.036, y), (x + 0.036, 0)] for x, y in zip(_BINS, side * counts, strict=False) if y
+        ]
+        axes.add_collection(PolyCollection(bars, facecolors=color, linewidths=0), autolim=False)
         if medians and len(p):
             axes.plot([np.median(p)] * 2, [0, side * counts.max()], color=INK, lw=1.4)
     axes.axhline(0, color=MUTED, lw=0.8)

@@ -6,13 +6,21 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from markupsafe import Markup
+
 from immunocast.explain.stability_words import agreement_sentences, draw_sentences
 from immunocast.explain.truth_sentences import truth_sentences
 from immunocast.report import sections, sections_explain, text
+from immunocast.report import sections_comparisons as comparisons
+from immunocast.report import sections_controls as controls
+from immunocast.report import sections_decisions as decisions
 from immunocast.report import sections_evaluation as evaluation
+from immunocast.report import sections_survival as survival
+from immunocast.report.contents import contents
 from immunocast.report.explained import agreement_rows, stability_rows
 from immunocast.report.figures import CATALOGUE, Figure, why_missing
 from immunocast.report.flow import participant_flow
+from immunocast.report.guide import reading_guide
 from immunocast.report.page import data_uri, environment, style_sheet
 from immunocast.report.patients import KINDS, ExplainOne, in_depth
 from immunocast.report.table_one import table_one
@@ -23,7 +31,9 @@ from immunocast.store.runfolder import RunFolder
 REPORT = "report.html"
 
 
-def write_report(run: RunFolder, figures: Sequence[Figure], explain: ExplainOne | None = None) -> Path:
+def write_report(
+    run: RunFolder, figures: Sequence[Figure], explain: ExplainOne | None = None, view: RunView | None = None
+) -> Path:
     """Write `report.html` into the run folder.
 
     Parameters
@@ -31,6 +41,7 @@ def write_report(run: RunFolder, figures: Sequence[Figure], explain: ExplainOne 
     run : a run folder with a manifest. A table that is absent costs its section, which then says why.
     figures : what `make_figures` returned; pictures are put into the file.
     explain : explains the example patients in words; None for their pictures only.
+    view : the same run as already read, so that its tables are read once; None reads them.
 
     Returns
     -------
@@ -41,7 +52,7 @@ def write_report(run: RunFolder, figures: Sequence[Figure], explain: ExplainOne 
     NotFoundError
         Where the run has no manifest.
     """
-    view = RunView(run)
+    view = view or RunView(run)
     path = run.path / REPORT
     path.write_text(render(view, figures, explain), encoding="utf-8")
     return path
@@ -51,61 +62,70 @@ def render(view: RunView, figures: Sequence[Figure], explain: ExplainOne | None 
     """The report as HTML."""
     total, flow = participant_flow(view)
     config = view.run.path / "config.yaml"
-    return (
-        environment()
-        .get_template("report.html.j2")
-        .render(
-            css=style_sheet(),
-            view=view,
-            run_id=view.run.run_id,
-            created=str(view.manifest.get("created", ""))[:19].replace("T", " "),
-            banner=text.SYNTHETIC_BANNER,
-            verdict=verdict(view),
-            prognostic=prognostic_sentence(view),
-            best=best_sentence(view),
-            told=_told(view),
-            tiles=_tiles(view),
-            n_waived=int(view.warnings["waived_because"].notna().sum()),
-            flow_total=total,
-            flow=flow,
-            reasons=list(dict.fromkeys(r for row in (total, *flow) for r in row.excluded)),
-            table_one=table_one(view.cohort).to_dict("split") if len(view.cohort) else None,
-            overall=sections.metric_sheet(view),
-            by_cohort=[sections.metric_sheet(view, c) for c in view.cohort_ids] if len(view.cohort_ids) > 1 else [],
-            subgroups=evaluation.subgroup_sheet(view),
-            differences=evaluation.difference_sheet(view),
-            discordance=evaluation.discordance_sheet(view),
-            meta=evaluation.meta_sheet(view),
-            meta_others=evaluation.meta_sheet(view, main=False),
-            nulls=evaluation.null_sheet(view),
-            recalibration=evaluation.recalibration_sheet(view),
-            decisions=evaluation.decision_sheets(view),
-            survival=evaluation.survival_sheets(view),
-            risk_groups=evaluation.risk_group_sheet(view),
-            controls=evaluation.control_sheet(view),
-            stability=evaluation.stability_sheet(view),
-            net_benefit=sections.net_benefit_sheet(view),
-            comparison=sections.comparison_sheet(view, ("auroc",)),
-            other_comparisons=sections.other_comparisons(view),
-            importance=sections.importance_sheet(view),
-            kinds=KINDS,
-            patients=in_depth(view, explain),
-            explained=_explained(view),
-            models=sections.model_sheet(view),
-            findings=sections.finding_sheet(view, ("error", "warning")),
-            remarks=sections.finding_sheet(view, ("info",)),
-            limits=sections.limits(view),
-            endpoint=view.words.title,
-            settings=_settings(view),
-            scheme=text.scheme_label(view.scheme),
-            scheme_means=text.SCHEMES.get(view.scheme, ""),
-            config=config.read_text(encoding="utf-8") if config.is_file() else "",
-            pictures={f.name: {"figure": f, "uri": data_uri(f.path)} for f in figures},
-            titles={name: drawing.title_for(view) for name, drawing in CATALOGUE.items()},
-            missing=why_missing(view),
-            share=text.percent,
-        )
+    templates = environment()
+    said: dict[str, Any] = dict(
+        css=style_sheet(),
+        view=view,
+        run_id=view.run.run_id,
+        created=str(view.manifest.get("created", ""))[:19].replace("T", " "),
+        banner=text.SYNTHETIC_BANNER,
+        verdict=verdict(view),
+        prognostic=prognostic_sentence(view),
+        best=best_sentence(view),
+        guide=reading_guide(view),
+        told=_told(view),
+        tiles=_tiles(view),
+        n_waived=int(view.warnings["waived_because"].notna().sum()),
+        flow_total=total,
+        flow=flow,
+        reasons=list(dict.fromkeys(r for row in (total, *flow) for r in row.excluded)),
+        table_one=table_one(view.cohort).to_dict("split") if len(view.cohort) else None,
+        overall=sections.metric_sheet(view),
+        by_cohort=[sections.metric_sheet(view, c) for c in view.cohort_ids] if len(view.cohort_ids) > 1 else [],
+        subgroups=evaluation.subgroup_sheet(view),
+        differences=evaluation.difference_sheet(view),
+        discordance=evaluation.discordance_sheet(view),
+        meta=evaluation.meta_sheet(view),
+        meta_others=evaluation.meta_sheet(view, main=False),
+        nulls=controls.null_sheet(view),
+        recalibration=evaluation.recalibration_sheet(view),
+        decisions=decisions.decision_sheets(view),
+        survival=survival.survival_sheets(view),
+        risk_groups=survival.risk_group_sheet(view),
+        controls=controls.control_sheet(view),
+        stability=controls.stability_sheet(view),
+        tuning=controls.tuning_sheet(view),
+        horizons=survival.horizon_sheets(view),
+        irae=survival.irae_sheet(view),
+        decisions_by_cohort=decisions.decision_cohort_sheets(view),
+        thresholds=decisions.threshold_sheet(view),
+        prediction_sets=decisions.prediction_set_sheet(view),
+        pairs=comparisons.pair_sheet(view),
+        net_benefit=sections.net_benefit_sheet(view),
+        comparison=comparisons.comparison_sheet(view, ("auroc",)),
+        other_comparisons=comparisons.other_comparisons(view),
+        importance=sections.importance_sheet(view),
+        kinds=KINDS,
+        patients=in_depth(view, explain),
+        explained=_explained(view),
+        models=sections.model_sheet(view),
+        findings=sections.finding_sheet(view, ("error", "warning")),
+        remarks=sections.finding_sheet(view, ("info",)),
+        limits=sections.limits(view),
+        endpoint=view.words.title,
+        settings=_settings(view),
+        scheme=text.scheme_label(view.scheme),
+        scheme_means=text.SCHEMES.get(view.scheme, ""),
+        config=config.read_text(encoding="utf-8") if config.is_file() else "",
+        pictures={f.name: {"figure": f, "uri": data_uri(f.path)} for f in figures},
+        titles={name: drawing.title_for(view) for name, drawing in CATALOGUE.items()},
+        missing=why_missing(view),
+        share=text.percent,
     )
+    opening = Markup(templates.get_template("_summary.html.j2").render(said))
+    body = Markup(templates.get_template("_body.html.j2").render(said))
+    frame = templates.get_template("report.html.j2")
+    return frame.render(said, opening=opening, body=body, contents=contents(opening + body))
 
 
 def _explained(view: RunView) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from immunocast.report import text
+from immunocast.report.contents import slug
 
 
 def environment() -> Environment:
@@ -23,6 +24,7 @@ def environment() -> Environment:
         lstrip_blocks=True,
     )
     found.filters["num"] = unbroken
+    found.filters["slug"] = slug
     return found
 
 

@@ -79,63 +79,6 @@ def net_benefit_sheet(view: RunView) -> Sheet:
     return Sheet(["Model", *(f"At {t:g}" for t in thresholds)], rows, notes.lines(), 0 if rows else None)
 
 
-def comparison_sheet(view: RunView, metrics: tuple[str, ...], cohort_id: str | None = None) -> Sheet:
-    """Differences to the reference on common patients, for the named metrics."""
-    frame = view.table("comparisons")
-    rows, notes, several = [], Notes(view), len(metrics) > 1
-    frame = frame[frame["metric"].isin(metrics) & (frame["reference_model"] == view.reference)]
-    frame = frame[frame["cohort_id"].isin(["combined", "pooled"] if cohort_id is None else [cohort_id])]
-    # a recalibration changes no order inside a fold: its differences in rank are those of the model
-    frame = frame[~(frame["metric"].isin(["auroc", "auprc"]) & frame["model"].str.contains("+", regex=False))]
-    frame = frame[frame["subgroup"] == "all"]
-    place = {m: i for i, m in enumerate(view.order)}
-    for row in sorted(
-        frame.to_dict("records"),
-        key=lambda r: (metrics.index(r["metric"]), place.get(r["model"], 99), _nan_last(r["threshold_or_horizon"])),
-    ):
-        decimals = text.DECIMALS.get(row["metric"], 3)
-        metric = text.METRIC_LABELS.get(row["metric"], text.humanise(row["metric"]))
-        if text.is_number(row["threshold_or_horizon"]):
-            metric += f" at {row['threshold_or_horizon']:g}"
-        name = view.label(row["model"])
-        rows.append(
-            [
-                Cell(name),
-                *([Cell(metric)] if several else []),
-                estimate_cell(row, decimals, "difference", sign=True),
-                Cell(text.p_value(row["p"]) or "–"),
-                Cell(text.p_value(row["p_adjusted"]) or "–"),
-                Cell(f"{int(row['n_common']):,}"),
-                Cell(f"{int(row['n_events']):,}"),
-                Cell(f"{int(row['n_lost']):,}"),
-                Cell(text.number(row["estimate_model"], decimals) or "–"),
-                Cell(text.number(row["estimate_reference"], decimals) or "–"),
-            ]
-        )
-        notes.add(row["note"], f"{name}, {metric}" if several else name)
-        notes.add(f"p, corrected: {row['family']}" if row["family"] else "", metric)
-    heads = [
-        "Model",
-        *(["Metric"] if several else []),
-        "Difference",
-        "p",
-        "p, corrected",
-        "n common",
-        "Events",
-        "n lost",
-        "Model’s value",
-        "Reference’s value",
-    ]
-    return Sheet(heads, rows, notes.lines(), place_of(rows, view.label(view.headline)))
-
-
-def other_comparisons(view: RunView) -> Sheet:
-    """Differences to the reference in all metrics but the AUROC."""
-    found = set(view.table("comparisons")["metric"]) - {"auroc"}
-    order = [*text.METRIC_LABELS]
-    return comparison_sheet(view, tuple(sorted(found, key=lambda m: (order.index(m) if m in order else 99, m))))
-
-
 def importance_sheet(view: RunView) -> Sheet:
     """Features of the explained model with the stability of their rank and the direction."""
     frame = importance_rows(view)
@@ -258,10 +201,12 @@ class Notes:
     def __init__(self, view: RunView) -> None:
         self._view = view
         self._where: dict[str, list[str]] = {}
+        self._all: set[str] = set()
 
     def add(self, note: Any, where: str) -> None:
         """Keep a note of a table's row; an empty one is no note. `where` is "" for what holds for the whole table."""
         words = self._view.relabel(note)
+        self._all.add(where)
         if not words:
             return
         places = self._where.setdefault(words, [])
@@ -269,10 +214,10 @@ class Notes:
             places.append(where)
 
     def lines(self) -> list[str]:
-        """One line a note."""
+        """One line a note, with the places where it applies unless these are all of several."""
         return [
             f"{note} ({'; '.join(where[:3])}{f' and {len(where) - 3} more' if len(where) > 3 else ''})"
-            if where
+            if where and not 2 < len(self._all) == len(where)
             else note
             for note, where in self._where.items()
         ]
@@ -292,10 +237,6 @@ def _features(names: Any, nothing: str) -> str:
 
 def _or_dash(value: Any, dash: str = "–") -> str:
     return dash if value is None or pd.isna(value) else str(value)
-
-
-def _nan_last(value: Any) -> float:
-    return float(value) if text.is_number(value) else -1.0
 
 
 def place_of(rows: list[list[Cell]], name: str) -> int | None:

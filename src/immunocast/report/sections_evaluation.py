@@ -9,35 +9,19 @@ import pandas as pd
 
 from immunocast.cohort.vocabulary import VOCABULARY, label
 from immunocast.report import text
-from immunocast.report.sections import Cell, Notes, Sheet, dicts, estimate_cell, place_of
+from immunocast.report.sections import Cell, Notes, Sheet, dicts, estimate_cell
 from immunocast.report.view import RunView
 
+#: Metrics that are summarised over cohorts, in reading order.
+META = ("auroc", "oe_ratio", "calibration_slope", "calibration_intercept", "brier", "net_benefit")
 #: Metrics of calibration, in reading order.
 CALIBRATION = ("oe_ratio", "calibration_intercept", "calibration_slope", "ici", "brier")
-#: Measures of a decision rule, in reading order, with the head of their column.
-MEASURES = {
-    "sensitivity": "Sensitivity",
-    "specificity": "Specificity",
-    "ppv": "PPV",
-    "npv": "NPV",
-    "treated_per_responder": "Treated per event",
-    "cost_per_responder": "Cost per event",
-    "net_benefit": "Net benefit",
-}
 _AVAILABLE = {
     "pdl1_measured": "PD-L1",
     "tmb_measured": "TMB",
     "dna_measured": "DNA",
     "blood_measured": "Blood values",
     "expression_measured": "Expression",
-}
-OUTCOMES = {"os": "overall survival", "pfs": "progression-free survival"}
-CONTROLS = {
-    "permuted_labels": "Permuted labels",
-    "null_feature": "Random feature",
-    "cohort_orr": "Cohort’s own rate",
-    "events_per_parameter": "Events per parameter",
-    "instability": "Instability of predictions",
 }
 
 
@@ -49,7 +33,9 @@ def meta_sheet(view: RunView, *, main: bool = True) -> Sheet:
     frame = view.table("heterogeneity")
     frame = frame[frame["grouping"] == "cohort_id"]
     rows, notes = [], Notes(view)
-    metrics = ("auroc", "oe_ratio", "calibration_slope", "calibration_intercept", "brier") if main else ("auroc",)
+    metrics = META if main else ("auroc",)
+    middle = view.middle_threshold
+    frame = frame[frame["threshold_or_horizon"].isna() | (frame["threshold_or_horizon"] == middle)]
     for model, recalibration, name in view.variants():
         if (model in (view.headline, view.reference)) != main or (not main and recalibration != "none"):
             continue
@@ -57,10 +43,17 @@ def meta_sheet(view: RunView, *, main: bool = True) -> Sheet:
         # a recalibration keeps the order of patients of a fold: its AUROC is that of the model
         for row in _in_order(here, metrics if recalibration == "none" else metrics[1:]):
             metric, decimals = row["metric"], text.DECIMALS.get(row["metric"], 3)
+            shown = text.METRIC_LABELS.get(metric, text.humanise(metric))
+            shown += f" at {middle:g}" if text.is_number(row["threshold_or_horizon"]) else ""
+            if metric == "brier" and text.is_number(row["pi_low"]):
+                # on its own scale the interval of few cohorts can leave the range of the score
+                outside = float(row["pi_low"]) < 0 or float(row["pi_high"]) > 1
+                row = {**row, "pi_low": max(float(row["pi_low"]), 0.0), "pi_high": min(float(row["pi_high"]), 1.0)}
+                notes.add("the interval for a new cohort is cut at the range of the score" if outside else "", shown)
             rows.append(
                 [
                     Cell(name),
-                    Cell(text.METRIC_LABELS.get(metric, text.humanise(metric))),
+                    Cell(shown),
                     Cell(str(int(row["n_levels"]))),
                     estimate_cell(row, decimals),
                     Cell(text.interval(row["pi_low"], row["pi_high"], decimals) or "–"),
@@ -68,7 +61,7 @@ def meta_sheet(view: RunView, *, main: bool = True) -> Sheet:
                     Cell(text.p_value(row["p"]) or "–"),
                 ]
             )
-            notes.add(row["note"], f"{name}, {text.METRIC_LABELS.get(metric, metric)}")
+            notes.add(row["note"], f"{name}, {shown}")
     heads = ["Model", "Metric", "Cohorts", "Average", "For a new cohort", "I²", "p of no difference"]
     return Sheet(heads, rows, notes.lines(), 0 if rows and main else None)
 
@@ -91,59 +84,29 @@ def recalibration_sheet(view: RunView) -> Sheet:
     return Sheet(heads, rows, notes.lines(), 0 if rows else None)
 
 
-def decision_sheets(view: RunView) -> list[Sheet]:
-    """What comes of acting by a threshold over all cohorts: a sheet a rule."""
-    frame = view.table("decisions")
-    frame = frame[frame["cohort_id"] == "combined"]
-    sheets = []
-    for (rule, threshold), part in _by_rule(frame):
-        measures = [m for m in _measures(view) if part.loc[part["metric"] == m, "estimate"].notna().any()]
-        rows, notes = [], Notes(view)
-        for model, recalibration, name in [*view.variants(), ("treat_all", "none", view.label("treat_all"))]:
-            here = part[(part["model"] == model) & (part["recalibration"] == recalibration)]
-            spoken = model in (view.headline, view.reference) or recalibration == "none"
-            if here.empty or not spoken or (model in view.rules and rule != "cutoff"):
-                continue
-            found = {str(r["metric"]): r for r in dicts(here)}
-            first = next(iter(found.values()))
-            cut = text.number(first["threshold"], 2) or "–"
-            rows.append(
-                [
-                    Cell(name),
-                    Cell(cut),
-                    Cell(
-                        f"{int(first['n_positive']):,} of {int(first['n']):,}",
-                        text.percent(first["n_positive"], first["n"]),
-                    ),
-                    *(estimate_cell(found.get(m), _decimals(m)) for m in measures),
-                ]
-            )
-            for row in found.values():
-                notes.add(row["note"], name)
-        heads = ["Model", "Threshold", "Acted on", *(_measures(view)[m] for m in measures)]
-        title = f"fixed at {threshold:g}" if rule == "fixed" else _rule_label(rule)
-        sheets.append(Sheet(heads, rows, notes.lines(), place_of(rows, view.label(view.headline)), title))
-    return [s for s in sheets if s.rows]
-
-
 def subgroup_sheet(view: RunView) -> Sheet:
     """The headline model inside subgroups, over all cohorts, with the reference's AUROC beside it."""
     frame = view.table("metrics")
     frame = frame[(frame["metric"] == "auroc") & ~frame["subgroup"].isin(["all", "discordance"])]
-    pairs = frame[["subgroup", "level"]].drop_duplicates().sort_values(["subgroup", "level"])
+    pairs = frame[["subgroup", "level"]].drop_duplicates()
+    middle = view.middle_threshold
     columns = [
         ("auroc", view.headline, "AUROC"),
         ("auroc_shrunken", view.headline, "AUROC, shrunken"),
         ("oe_ratio", view.headline, "O:E"),
+        ("net_benefit", view.headline, f"Net benefit at {middle:g}" if middle is not None else ""),
         ("auroc", view.reference, f"AUROC, {view.label(view.reference)}"),
     ]
     inside = view.table("metrics")
     inside = inside[~inside["subgroup"].isin(["all", "discordance"])]
     present = set(zip(inside["metric"], inside["model"], strict=True))
-    columns = [c for c in columns if (c[0], c[1]) in present and not (c[1] == view.reference == view.headline)]
+    columns = [c for c in columns if c[2] and (c[0], c[1]) in present and not (c[1] == view.reference == view.headline)]
     rows, notes = [], Notes(view)
-    for subgroup, level in pairs.itertuples(index=False):
-        found = [view.metric(m, model, subgroup=subgroup, level=level) for m, model, _ in columns]
+    for subgroup, level in sorted(pairs.itertuples(index=False), key=lambda p: (p[0], text.level_order(p[1]))):
+        found = [
+            view.metric(m, model, subgroup=subgroup, level=level, threshold=middle if m == "net_benefit" else None)
+            for m, model, _ in columns
+        ]
         first = next((r for r in found if r is not None), None)
         if first is None:
             continue
@@ -202,165 +165,26 @@ def discordance_sheet(view: RunView) -> Sheet:
                     Cell(f"{int(first['n']):,}"),
                     Cell(f"{int(first['n_events']):,}"),
                     *(estimate_cell(found[m], 3) for m in names),
+                    _against(view, model, level),
                 ]
             )
             for row in found.values():
                 notes.add(row["note"] if row else "", f"{stratum_label(level)}, {view.label(model)}")
     heads = ["Stratum", "Model", "n", "Events", "Share discordant", "AUROC inside", "Rate above the threshold",
-             "Rate below"]  # fmt: skip
+             "Rate below", "AUROC less the reference’s"]  # fmt: skip
     return Sheet(heads, rows, notes.lines())
-
-
-def survival_sheets(view: RunView) -> list[Sheet]:
-    """Discrimination of survival times by the forecast: a sheet an outcome."""
-    frame = view.table("metrics")
-    sheets = []
-    for outcome, words in OUTCOMES.items():
-        names = [m for m in (f"c_harrell_{outcome}", f"c_uno_{outcome}") if (frame["metric"] == m).any()]
-        timed = [f"td_auc_{outcome}", f"ibs_{outcome}", f"scaled_ibs_{outcome}"]
-        keep = frame["metric"].isin(timed) & (frame["cohort_id"] == "combined") & (frame["subgroup"] == "all")
-        pairs = frame.loc[keep, ["metric", "threshold_or_horizon"]].drop_duplicates()
-        columns: list[tuple[str, float | None]] = [(m, None) for m in names]
-        columns += sorted(
-            ((str(m), None if pd.isna(h) else float(h)) for m, h in pairs.itertuples(index=False)),
-            key=lambda c: (timed.index(c[0]), c[1] or 0),
-        )
-        rows, notes = [], Notes(view)
-        for model in view.order:
-            found = [view.metric(m, model, threshold=h) for m, h in columns]
-            first = next((r for r in found if r is not None), None)
-            if first is None:
-                continue
-            counts = [f"{int(first['n']):,}", f"{int(first['n_events']):,}"]
-            rows.append([Cell(view.label(model)), *map(Cell, counts), *(estimate_cell(r, 3) for r in found)])
-            for row in found:
-                notes.add(row["note"] if row else "", view.label(model))
-        heads = ["Model", "n", "With event", *(_survival_head(m, h) for m, h in columns)]
-        if rows:
-            sheets.append(Sheet(heads, rows, notes.lines(), place_of(rows, view.label(view.headline)), words))
-    return sheets
-
-
-def risk_group_sheet(view: RunView) -> Sheet:
-    """Survival by group of predicted probability, over all cohorts."""
-    frame = view.table("risk_groups")
-    overall = frame["cohort_id"] == "combined"
-    frame = frame[overall] if overall.any() else frame
-    groups = ["low", "middle", "high"]
-    place = {m: i for i, m in enumerate(view.order)}
-    rows, notes = [], Notes(view)
-    for row in sorted(
-        dicts(frame),
-        key=lambda r: (
-            list(OUTCOMES).index(r["outcome"]) if r["outcome"] in OUTCOMES else 9,
-            place.get(r["model"], 99),
-            r["recalibration"],
-            groups.index(r["group"]) if r["group"] in groups else 9,
-            str(r["group"]),
-        ),
-    ):
-        median = text.number(row["median_months"], 1) or "not reached"
-        low, high = text.number(row["ci_low"], 1) or "–", text.number(row["ci_high"], 1) or "–"
-        name = view.label(row["model"])
-        ratio = {"estimate": row["hazard_ratio"], "ci_low": row["hr_low"], "ci_high": row["hr_high"], "note": ""}
-        rows.append(
-            [
-                Cell(OUTCOMES.get(row["outcome"], row["outcome"])),
-                Cell(name),
-                Cell(text.humanise(row["group"])),
-                Cell(f"{int(row['n']):,}"),
-                Cell(f"{int(row['n_events']):,}"),
-                Cell(median, f"{low} to {high}"),
-                estimate_cell(ratio, 2) if text.is_number(row["hazard_ratio"]) else Cell("reference"),
-                Cell(text.p_value(row["logrank_p"]) or "–"),
-            ]
-        )
-        notes.add(row["note"], f"{name}, {row['group']}")
-    heads = ["Outcome", "Model", "Probability", "n", "With event", "Median, months", "Hazard ratio", "Log-rank p"]
-    return Sheet(heads, rows, notes.lines())
-
-
-def control_sheet(view: RunView) -> Sheet:
-    """What the procedure finds where there is nothing to find, and simple references."""
-    frame = view.table("controls")
-    overall = frame["cohort_id"] == "combined"
-    frame = frame[overall] if overall.any() else frame
-    # single features have a sheet of their own, and so has the instability of predictions
-    frame = frame[~frame["metric"].str.startswith("importance:") & (frame["control"] != "instability")]
-    frame = frame[frame["estimate"].notna()]
-    order = list(CONTROLS)
-    rows, notes = [], Notes(view)
-    for row in sorted(
-        dicts(frame), key=lambda r: (order.index(r["control"]) if r["control"] in order else 9, r["model"])
-    ):
-        name = CONTROLS.get(row["control"], text.sentence(text.humanise(row["control"])))
-        own = row["model"] == row["control"]
-        who = (
-            "" if own else text.humanise(row["model"]) if row["model"] == "training_rate" else view.label(row["model"])
-        )
-        span = text.interval(row["low"], row["high"])
-        decimals = {"features_not_above_noise": 0, "events_per_parameter": 1}.get(row["metric"], 3)
-        rows.append(
-            [
-                Cell(name),
-                Cell(who or "–"),
-                Cell(text.METRIC_LABELS.get(row["metric"], text.humanise(row["metric"]))),
-                Cell(text.number(row["estimate"], decimals) or "–", span),
-                Cell(text.number(row["observed"], 3) or "–"),
-                Cell(text.p_value(row["p"]) or "–"),
-                Cell(f"{int(row['n_repeats']):,}"),
-                Cell(row["verdict"] if row["verdict"] not in ("", "none") else "–"),
-            ]
-        )
-        notes.add(row["note"], f"{name}, {who}" if who else name)
-    heads = ["Control", "Model", "Measure", "Found", "In this run", "p", "Draws", "Verdict"]
-    return Sheet(heads, rows, notes.lines())
-
-
-def null_sheet(view: RunView) -> Sheet:
-    """Each feature of the control models against shuffled copies of itself, and a random feature."""
-    frame = view.table("controls")
-    frame = frame[(frame["control"] == "null_feature") & frame["metric"].str.startswith("importance:")]
-    rows, notes = [], Notes(view)
-    for row in sorted(dicts(frame), key=lambda r: (r["model"], -_number(r["observed"]))):
-        feature = row["metric"].partition(":")[2]
-        rows.append(
-            [
-                Cell(view.label(row["model"])),
-                Cell("Random numbers" if feature == "random" else label(feature)),
-                Cell(text.number(row["observed"], 3) or "–"),
-                Cell(text.number(row["estimate"], 3) or "–", text.interval(row["low"], row["high"])),
-                Cell(text.p_value(row["p"]) or "–"),
-                Cell(f"{int(row['n_repeats']):,}"),
-            ]
-        )
-        notes.add(row["note"], "" if feature == "random" else label(feature))
-    heads = ["Model", "Feature", "Importance", "Of its shuffled copy", "p", "Draws"]
-    return Sheet(heads, rows, notes.lines())
-
-
-def stability_sheet(view: RunView) -> Sheet:
-    """How far one patient's probability moves when a model is fitted on other samples of the training patients."""
-    frame = view.table("stability")
-    rows = []
-    for model in [m for m in view.order if (frame["model"] == m).any()]:
-        here = frame[frame["model"] == model]
-        width = here["p_high"] - here["p_low"]
-        rows.append(
-            [
-                Cell(view.label(model)),
-                Cell(f"{len(here):,}"),
-                Cell(f"{int(here['n_refits'].max()):,}"),
-                Cell(text.number(here["mean_abs_change"].median(), 3)),
-                Cell(text.number(width.median(), 3)),
-                Cell(text.number(width.quantile(0.95), 3)),
-            ]
-        )
-    heads = ["Model", "Patients", "Refits", "Median change", "Median width of the 95 % range", "Its 95th percentile"]
-    return Sheet(heads, rows, [])
 
 
 # ---- parts
+
+
+def _against(view: RunView, model: str, level: str) -> Cell:
+    """Difference in AUROC to the reference inside a discordance stratum; a dash for the reference itself."""
+    frame = view.table("comparisons")
+    keep = (frame["metric"] == "auroc") & (frame["subgroup"] == "discordance") & (frame["level"] == level)
+    keep &= (frame["model"] == model) & (frame["reference_model"] == view.reference)
+    rows = dicts(frame[keep & (frame["cohort_id"] == "combined")])
+    return estimate_cell(rows[0], 3, "difference", sign=True) if rows else Cell("–")
 
 
 def group_label(subgroup: str) -> str:
@@ -376,55 +200,6 @@ def stratum_label(level: str) -> str:
     name, _, rest = level.partition(" ")
     known = VOCABULARY[name].label if name in VOCABULARY else name
     return f"{known} {rest}".strip().replace(">=", "≥")
-
-
-def _measures(view: RunView) -> dict[str, str]:
-    """Heads of the measures that make sense for the endpoint: nobody pays for one more harm."""
-    if view.words.harm:
-        return {k: v for k, v in MEASURES.items() if not k.endswith("_per_responder")}
-    if view.endpoint != "response":
-        return MEASURES
-    return {k: v.replace("per event", "per responder") for k, v in MEASURES.items()}
-
-
-def _number(value: Any) -> float:
-    return float(value) if text.is_number(value) else -1.0
-
-
-def _rule_label(rule: str) -> str:
-    """A rule of thresholds in words."""
-    if rule == "youden":
-        return "Youden’s index (largest sensitivity + specificity in training)"
-    if rule == "cutoff":
-        return "the marker’s own cut-off"
-    kind, _, rest = rule.partition("_")
-    if kind in ("sensitivity", "specificity"):
-        return f"{kind} of at least {rest} % in training"
-    if rule.startswith("harm_benefit_"):
-        harm, benefit = rule.removeprefix("harm_benefit_").split("_")
-        return f"harm of acting in vain to benefit as {harm} to {benefit}"
-    return text.humanise(rule)
-
-
-def _survival_head(metric: str, horizon: float | None) -> str:
-    name = text.METRIC_LABELS.get(metric, text.humanise(metric))
-    return name if horizon is None else f"{name}, {horizon:g} months"
-
-
-def _decimals(measure: str) -> int:
-    return {"cost_per_responder": 0, "treated_per_responder": 2}.get(measure, 3)
-
-
-def _by_rule(frame: pd.DataFrame) -> list[tuple[tuple[str, float], pd.DataFrame]]:
-    """The parts of the decisions table that are one rule, fixed thresholds by their value."""
-    parts = []
-    for rule in sorted(set(frame["rule"]), key=lambda r: (r == "cutoff", r == "fixed", r != "youden", r)):
-        here = frame[frame["rule"] == rule]
-        if rule == "fixed":
-            parts += [((str(rule), float(str(t))), g) for t, g in here.groupby("threshold", sort=True)]
-        else:
-            parts.append(((str(rule), float("nan")), here))
-    return parts
 
 
 def _in_order(frame: pd.DataFrame, metrics: tuple[str, ...]) -> list[Mapping[str, Any]]:

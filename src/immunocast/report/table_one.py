@@ -95,11 +95,11 @@ def _quartiles(values: pd.Series, digits: int) -> str:
 
 
 def _share(values: pd.Series, level: object) -> str:
-    known = values.dropna()
-    if known.empty:
+    known = int(values.count())
+    if not known:
         return "–"
-    n = int((known == level).sum())
-    return f"{n:,} ({percent(n, len(known))})" if n else "0"
+    n = int((values == level).sum())
+    return f"{n:,} ({percent(n, known)})" if n else "0"
 
 
 def _count(mask: pd.Series) -> str:

@@ -104,6 +104,18 @@ def level_label(level: object) -> str:
     return _LEVELS.get(str(level), str(level))
 
 
+def level_order(level: object) -> tuple[float, str]:
+    """Where a level stands among its own: by its number where it has one, "under 50" before "50-64".
+
+    >>> sorted(["65-74", "75 and older", "under 50", "50-64"], key=level_order)
+    ['under 50', '50-64', '65-74', '75 and older']
+    """
+    words = str(level)
+    number = re.search(r"\d+(\.\d+)?", words) if re.match(r"(under|over|<|>|≥|\d)", words) else None
+    place = float(number[0]) if number else math.inf
+    return (place - 0.5 if words.startswith(("under", "<")) else place, words)
+
+
 def scheme_label(scheme: str) -> str:
     """What a validation scheme is called in a sentence."""
     names = {

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import re
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
@@ -48,6 +50,17 @@ class RunView:
         self.models: dict[str, dict[str, Any]] = self.manifest["models"]
         self.provenance: dict[str, Any] = self.manifest.get("provenance", {})
         self._tables: dict[str, pd.DataFrame] = {}
+
+    def about(self, model: str) -> RunView:
+        """The same run with another model in the headline's place, so that its sentences speak of that one.
+
+        Tables that were read are shared, not read again.
+        """
+        other = copy.copy(self)
+        other.headline = model
+        for name in ("order", "graded", "explained"):  # the order of models begins with the headline
+            other.__dict__.pop(name, None)
+        return other
 
     # ---- tables
 
@@ -223,19 +236,19 @@ class RunView:
         `cohort_id` None means over all cohorts; `recalibration` None means the model's primary one.
         """
         recalibration = self.recalibration(model) if recalibration is None else recalibration
-        rows = self._estimates.get((metric, model, recalibration, subgroup, level))
-        if rows is None:
-            return None
+        rows = self._estimates.get((metric, model, recalibration, subgroup, level), [])
         if threshold is not None:
-            rows = rows[(rows["threshold_or_horizon"] - threshold).abs() < 1e-9]
+            rows = [r for r in rows if abs(r["threshold_or_horizon"] - threshold) < 1e-9]
         return _first(rows, cohort_id)
 
     @cached_property
-    def _estimates(self) -> dict[tuple[str, ...], pd.DataFrame]:
+    def _estimates(self) -> dict[tuple[str, ...], list[dict[str, Any]]]:
         """Rows of the metrics table by metric, model, recalibration, subgroup and level."""
-        frame = self.table("metrics")
-        keys = ["metric", "model", "recalibration", "subgroup", "level"]
-        return {tuple(map(str, key)): rows for key, rows in frame.groupby(keys, sort=False)}
+        keys = ("metric", "model", "recalibration", "subgroup", "level")
+        found: dict[tuple[str, ...], list[dict[str, Any]]] = {}
+        for row in self.table("metrics").to_dict("records"):
+            found.setdefault(tuple(str(row[k]) for k in keys), []).append({str(k): v for k, v in row.items()})
+        return found
 
     def comparison(self, metric: str, model: str, cohort_id: str | None = None) -> dict[str, Any] | None:
         """The stored row of a comparison with the reference model; None where there is none."""
@@ -244,7 +257,7 @@ class RunView:
             return None
         keep = (frame["metric"] == metric) & (frame["model"] == model) & (frame["reference_model"] == self.reference)
         keep &= frame["subgroup"] == "all"
-        return _first(frame[keep], cohort_id)
+        return _first([{str(k): v for k, v in r.items()} for r in frame[keep].to_dict("records")], cohort_id)
 
     def curve_points(self, curve: str) -> dict[str, pd.DataFrame]:
         """Points of a curve over all cohorts by model, ordered by x; empty where there are none."""
@@ -303,9 +316,9 @@ class RunView:
         return self.findings[self.findings["severity"].isin(["error", "warning"])]
 
 
-def _first(frame: pd.DataFrame, cohort_id: str | None) -> dict[str, Any] | None:
+def _first(rows: Sequence[dict[str, Any]], cohort_id: str | None) -> dict[str, Any] | None:
     for name in OVERALL if cohort_id is None else (cohort_id,):
-        rows = frame[frame["cohort_id"] == name]
-        if len(rows):
-            return {str(k): v for k, v in rows.iloc[0].items()}
+        for row in rows:
+            if row["cohort_id"] == name:
+                return dict(row)
     return None

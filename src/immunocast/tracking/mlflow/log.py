@@ -10,11 +10,15 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from immunocast.tracking import records as rec
 from immunocast.tracking.mlflow.tracker import MAX_TAG, NOTE, Tracker
 
 #: MLflow cuts longer parameters.
 _MAX_PARAM = 6000
+#: Tags of MLflow's own: the column and line "Version" of a run, and the tables that its evaluation view offers.
+_COMMIT, _TABLES = "mlflow.source.git.commit", "mlflow.loggedArtifacts"
 
 
 def log(tracker: Tracker, run_id: str, records: Iterable[rec.Record], timestamp_ms: int | None = None) -> None:
@@ -30,17 +34,19 @@ def log(tracker: Tracker, run_id: str, records: Iterable[rec.Record], timestamp_
     from mlflow import entities
 
     now = timestamp_ms if timestamp_ms is not None else int(time.time() * 1000)
-    metrics, params, tags, datasets = [], [], [], []
+    metrics, params, tags, datasets, compared = [], [], [], [], []
     with tempfile.TemporaryDirectory(prefix="immunocast-") as folder:
         staged = Path(folder)
         for record in records:
             match record:
-                case rec.Metric(key, value):
-                    metrics.append(entities.Metric(key, shown(value), now, 0))
+                case rec.Metric(key, value, step):
+                    metrics.append(entities.Metric(key, shown(value), now, step))
                 case rec.Param(key, value):
                     params.append(entities.Param(key, cut(value, _MAX_PARAM)))
                 case rec.Tag(key, value):
                     tags.append(entities.RunTag(key, cut(value, MAX_TAG)))
+                    if key == "git_commit" and value != "unknown":
+                        tags.append(entities.RunTag(_COMMIT, value))
                 case rec.Description(text):
                     tags.append(entities.RunTag(NOTE, cut(text, MAX_TAG)))
                 case rec.Artifact(source, path):
@@ -51,20 +57,32 @@ def log(tracker: Tracker, run_id: str, records: Iterable[rec.Record], timestamp_
                     target = staged / path
                     target.parent.mkdir(parents=True, exist_ok=True)
                     frame.to_csv(target, index=False)
+                case rec.EvaluationTable(path, frame):
+                    target = staged / path
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    target.write_text(_table_json(frame), encoding="utf-8")
+                    compared.append({"path": path, "type": "table"})
                 case rec.Dataset():
                     datasets.append(_dataset_input(record))
                 case rec.Model():
                     raise TypeError("A Model is logged with log_model.")
-        for start in range(0, len(params), 100):
-            tracker.client.log_batch(run_id, params=params[start : start + 100])
-        for start in range(0, len(tags), 100):
-            tracker.client.log_batch(run_id, tags=tags[start : start + 100])
-        for start in range(0, len(metrics), 1000):
-            tracker.client.log_batch(run_id, metrics=metrics[start : start + 1000])
+        if compared:
+            tags.append(entities.RunTag(_TABLES, json.dumps(compared)))
+        while metrics or params or tags:
+            # MLflow takes 100 parameters, 100 tags and 1,000 items in all
+            tracker.client.log_batch(run_id, metrics[:800], params[:100], tags[:100])
+            del metrics[:800], params[:100], tags[:100]
         if datasets:
             tracker.client.log_inputs(run_id, datasets)
         if any(staged.iterdir()):
             tracker.client.log_artifacts(run_id, folder)
+
+
+def _table_json(frame: pd.DataFrame) -> str:
+    """A table as `mlflow.log_table` writes it, which would take calls of its own for each."""
+    cells = frame.astype(object).where(frame.notna(), None)
+    content = {"columns": [str(c) for c in frame], "data": cells.to_numpy().tolist()}
+    return json.dumps(content, ensure_ascii=False, default=str)
 
 
 def shown(value: float) -> float:
@@ -81,6 +99,11 @@ def cut(text: str, limit: int) -> str:
     return (kept.rpartition("\n")[0] or kept) + note
 
 
+def _size(record: rec.Dataset, cohort_id: str) -> str:
+    events = record.events_by_cohort.get(cohort_id)
+    return f"{record.n_by_cohort[cohort_id]} patients" + (f", {events} events" if events is not None else "")
+
+
 def _dataset_input(record: rec.Dataset) -> Any:
     from mlflow.entities import Dataset, DatasetInput, InputTag
 
@@ -91,7 +114,8 @@ def _dataset_input(record: rec.Dataset) -> Any:
     profile = {
         "num_rows": record.n_rows,
         "num_elements": record.n_rows * len(record.columns),
-        "patients_by_cohort": record.n_by_cohort,
+        # an entry a cohort: the UI cuts long ones
+        **{f"cohort {name}": _size(record, name) for name in record.n_by_cohort},
     }
     dataset = Dataset(
         name=record.name,

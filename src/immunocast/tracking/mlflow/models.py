@@ -6,6 +6,7 @@ import contextlib
 import json
 import logging
 import os
+import shutil
 import tempfile
 import time
 import warnings
@@ -14,9 +15,13 @@ from pathlib import Path
 
 from immunocast.tracking import records as rec
 from immunocast.tracking.address import requirements
+from immunocast.tracking.cards import CARD, card_files_of
 from immunocast.tracking.describe import example_inputs
 from immunocast.tracking.mlflow.log import cut, shown
 from immunocast.tracking.mlflow.tracker import MAX_TAG, NOTE, Tracker
+
+#: MLflow's column for a version's description.
+MAX_DESCRIPTION = 5000
 
 
 def log_model(
@@ -59,19 +64,31 @@ def log_model(
         model_id = logged.model_id
         now = timestamp_ms if timestamp_ms is not None else int(time.time() * 1000)
         numbers = [r for r in records if isinstance(r, rec.Metric) and "/" not in r.key]
+        # the page of a model names the data of its metrics, where they do
+        data = next((r for r in records if isinstance(r, rec.Dataset)), None)
+        of = {"model_id": model_id, "run_id": run_id}
+        if data is not None:
+            of |= {"dataset_name": data.name, "dataset_digest": data.digest or "unknown"}
         tracker.client.log_batch(
-            run_id,
-            metrics=[
-                entities.Metric(r.key, shown(r.value), now, 0, model_id=model_id, run_id=run_id) for r in numbers[:1000]
-            ],
+            run_id, metrics=[entities.Metric(r.key, shown(r.value), now, 0, **of) for r in numbers[:1000]]
         )
         with tempfile.TemporaryDirectory(prefix="immunocast-") as folder:
             path = Path(folder) / "model"
             save_pyfunc(path, model, run_id=run_id, model_id=model_id, location=logged.artifact_location)
+            if model.card is not None:
+                copy_card(model.card, path / CARD)
             tracker.client.log_model_artifacts(model_id, str(path))
         tracker.client.finalize_logged_model(model_id, "READY")
     link_model(tracker, run_id, model_id)
     return model_id, _register(tracker, run_id, model_id, model)
+
+
+def copy_card(card: Path, target: Path) -> None:
+    """Put a model card among the files of an MLflow model."""
+    for file in card_files_of(card):
+        place = target / file.relative_to(card)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(file, place)
 
 
 def link_model(tracker: Tracker, run_id: str, model_id: str) -> None:
@@ -82,6 +99,19 @@ def link_model(tracker: Tracker, run_id: str, model_id: str) -> None:
     if outputs and any(known.model_id == model_id for known in outputs.model_outputs):
         return
     tracker.client.log_outputs(run_id, [LoggedModelOutput(model_id, step=0)])
+
+
+def has_version(tracker: Tracker, name: str) -> bool:
+    """Whether "name/version" is in the registry."""
+    from mlflow.exceptions import MlflowException
+
+    model, _, number = name.rpartition("/")
+    try:
+        return tracker.client.get_model_version(model, number).current_stage != "Deleted_Internal"
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
+        return False
 
 
 def _logged_model(tracker: Tracker, run_id: str) -> str | None:
@@ -134,7 +164,7 @@ def _register(tracker: Tracker, run_id: str, model_id: str, model: rec.Model) ->
                 f"models:/{model_id}",
                 run_id=run_id,
                 tags={k: v for k, v in model.tags.items() if k not in ("model", "kind")},
-                description=model.description,
+                description=cut(model.version_description or model.description, MAX_DESCRIPTION),
                 model_id=model_id,
             )
         _name_version(tracker, model_id, name, made.version)
