@@ -86,7 +86,7 @@ def dependence(view: RunView, path: Path, title: str) -> tuple[str, str]:
     names = ", ".join(dict.fromkeys(label(f) for _, f, _ in panels))
     known = importance_rows(view)
     known = known[known["model"] == models[0]] if len(known) else known
-    signs = {str(row.feature): float(row.sign) for row in known.itertuples()}  # type: ignore[arg-type]
+    signs = {str(f): float(v) for f, v in zip(known["feature"], known["sign"], strict=True)}
     ways = shown.directions(list(dict.fromkeys(f for m, f, _ in panels if m == models[0])), signs)
     return (
         caption,
