@@ -119,6 +119,10 @@ format: setup ## Format the code and mend what ruff can mend
 params: setup ## Write params.yaml anew from conf/
 	$(BIN)/python scripts/write_params.py $(ARGS)
 
+.PHONY: screenshots
+screenshots: setup ## Make the pictures of docs/reviewer.md anew (needs a Chromium; ARGS: synthetic run folders)
+	OMP_NUM_THREADS=1 $(BIN)/python scripts/reviewer_screenshots.py $(ARGS)
+
 .PHONY: dictionary
 dictionary: setup ## Write docs/data-dictionary.md anew from the schemas
 	$(BIN)/python scripts/write_data_dictionary.py $(ARGS)

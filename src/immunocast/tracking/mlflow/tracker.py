@@ -29,7 +29,6 @@ DEFAULT_EXPERIMENT = "immunocast"
 EXPERIMENT_TAGS = {
     "mlflow.experimentKind": "custom_model_development",
     "mlflow.note.content": (
-        "**Start with Views, top right**: the claims of all runs, or all models by AUROC. "
         "A run is one execution of the pipeline, its child runs are the models. "
         "Forecasts of response, resistance, toxicity and survival with immune checkpoint inhibitors; "
         "runs named *synthetic* say nothing about people."

@@ -12,7 +12,7 @@ import json
 import zlib
 from typing import Any
 
-from immunocast.tracking.mlflow.tracker import Tracker
+from immunocast.tracking.mlflow.tracker import EXPERIMENT_TAGS, NOTE, Tracker
 
 #: Beginning of the tag's name; what follows is the key in a view's address (`viewStateShareKey`).
 _TAG = "mlflow.sharedViewState."
@@ -105,9 +105,26 @@ def _content(view: dict[str, Any]) -> str:
     )
 
 
+def note(experiment_id: str) -> str:
+    """The experiment's own description, with links to the views.
+
+    Chosen from the menu, a view drops the part of the address that keeps MLflow's pages for models beside it; these
+    links keep it.
+    """
+    runs = f"#/experiments/{experiment_id}/runs?workflowType=machine_learning&viewStateShareKey="
+    links = " · ".join(f"[{view['name']}]({runs}{key})" for key, view in VIEWS.items())
+    return f"**Start here: {links}**. {EXPERIMENT_TAGS[NOTE]}"
+
+
 def ensure_views(tracker: Tracker) -> None:
-    """Give the experiment its saved views where they are missing or differ: one call where all is well."""
+    """Give the experiment its saved views where they are missing or differ: one call where all is well.
+
+    Its description gets links to them, unless somebody wrote another one.
+    """
     there = tracker.client.get_experiment(tracker.experiment_id).tags
-    for key, value in view_tags().items():
+    wanted = view_tags()
+    if there.get(NOTE) == EXPERIMENT_TAGS[NOTE]:
+        wanted[NOTE] = note(tracker.experiment_id)
+    for key, value in wanted.items():
         if there.get(key) != value:
             tracker.client.set_experiment_tag(tracker.experiment_id, key, value)
