@@ -87,7 +87,7 @@ def published_version(tracker: Tracker, key: str, run_id: str, model: str) -> Ve
         known = sorted({run.data.tags["model"] for run in runs if "model" in run.data.tags})
         if of_model or not known:
             raise NotFoundError(
-                f"The publication of run {run_id} in {where} broke off. That completes it: immunocast publish {run_id}"
+                f"The publication of run {run_id} in {where} broke off. Complete it: immunocast publish {run_id}"
             )
         raise NotFoundError(f"Run {run_id} has no model {model!r}. It has: {', '.join(known)}.")
     named = next((run.data.tags[VERSION] for run in whole if VERSION in run.data.tags), None)
