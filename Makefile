@@ -34,6 +34,10 @@ help: ## List the targets
 run: setup ## Run the whole pipeline, data to report and MLflow (ARGS: Hydra overrides)
 	$(BIN)/python pipelines/run.py $(ARGS)
 
+.PHONY: sweep
+sweep: setup ## Run the pipeline over many settings (ARGS: overrides with several values; docs/sweeps.md)
+	$(BIN)/python pipelines/sweep.py $(ARGS)
+
 .PHONY: test
 test: setup ## Run the tests but the slow ones (ARGS: pytest options)
 	$(PYTEST) $(ARGS)
@@ -114,6 +118,10 @@ format: setup ## Format the code and mend what ruff can mend
 .PHONY: params
 params: setup ## Write params.yaml anew from conf/
 	$(BIN)/python scripts/write_params.py $(ARGS)
+
+.PHONY: screenshots
+screenshots: setup ## Make the pictures of docs/reviewer.md anew (needs a Chromium; ARGS: synthetic run folders)
+	OMP_NUM_THREADS=1 $(BIN)/python scripts/reviewer_screenshots.py $(ARGS)
 
 .PHONY: dictionary
 dictionary: setup ## Write docs/data-dictionary.md anew from the schemas

@@ -5,19 +5,21 @@ import re
 from datetime import UTC, datetime
 from pathlib import Path
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from _stage import entry
 from immunocast import __version__
 from immunocast.config import frozen_yaml
 from immunocast.explain.patient import explain_patient
 from immunocast.explain.patient_parts import PatientExplanation
+from immunocast.report.card import write_cards
 from immunocast.report.figures import make_figures
 from immunocast.report.html import write_report
 from immunocast.report.patients import ExplainOne
 from immunocast.report.summary import results_table, summary_markdown
 from immunocast.report.view import RunView
 from immunocast.run_inputs import PATIENT_TABLES, explain_inputs
+from immunocast.store.code_state import code_state, environment
 from immunocast.store.runfolder import RunFolder
 
 
@@ -32,13 +34,20 @@ def new_run_id(cfg: DictConfig, now: datetime) -> str:
 
 def run(cfg: DictConfig, work: RunFolder, run_id: str | None = None) -> None:
     now = datetime.now(UTC)
-    created = now.isoformat(timespec="seconds")
-    work.write_meta("report", run_id=run_id or new_run_id(cfg, now), created=created, immunocast_version=__version__)
+    work.write_meta(
+        "report",
+        run_id=run_id or new_run_id(cfg, now),
+        created=now.isoformat(timespec="seconds"),
+        immunocast_version=__version__,
+        code=code_state(),
+        environment=environment(),
+    )
     (work.path / "config.yaml").write_text(frozen_yaml(cfg))
     (work.path / "summary.md").write_text(summary_markdown(work))
     results_table(work).to_csv(work.path / "results.csv", index=False)
     view = RunView(work)
     write_report(work, make_figures(work, view), one_patient(cfg, work), view)
+    write_cards(work, author=OmegaConf.select(cfg, "card.author"))
 
 
 def one_patient(cfg: DictConfig, work: RunFolder) -> ExplainOne | None:

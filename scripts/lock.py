@@ -14,7 +14,7 @@ import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-EXTRAS = ("cpu", "dvc", "dev")  # not gpu: xgboost and xgboost-cpu are one package under two names
+EXTRAS = ("cpu", "dvc", "dev", "server")
 MARK = "# inputs: sha256:"
 
 

@@ -1,8 +1,13 @@
 """Fixtures that many tests share: where the real cohorts lie, and one small finished run."""
 
+import importlib
+import json
 import os
+import shutil
 import socket
+import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import matplotlib as mpl
@@ -13,6 +18,21 @@ ROOT = Path(__file__).parents[1]
 # set before anything imports mlflow: nothing that tests run reports home
 os.environ.update(MLFLOW_DISABLE_TELEMETRY="true", DO_NOT_TRACK="true")
 mpl.use("Agg")
+
+
+#: Modules whose functions are compiled as they are imported; either three take about as long.
+COMPILED = (
+    *("metrics._kernels", "explain.trees.paths", "explain.trees.preorder"),
+    *("explain.trees.tables", "explain.trees.kernels", "explain.trees.units"),
+)
+
+
+def pytest_configure(config):
+    """In a fresh checkout two workers compile from both ends, and each finds the other's machine code on disk."""
+    worker = getattr(config, "workerinput", {}).get("workerid", "")
+    if worker:
+        for name in COMPILED[:: -1 if int(worker.removeprefix("gw")) % 2 else 1]:
+            importlib.import_module(f"immunocast.{name}")
 
 
 @pytest.fixture(autouse=True)
@@ -52,17 +72,76 @@ def pipelines():
     sys.path.remove(folder)
 
 
-@pytest.fixture(scope="session")
-def small_run(pipelines, tmp_path_factory):
-    """A finished run folder of 300 synthetic patients; tests must not write into it."""
-    from immunocast.config import check, load_config
-    from immunocast.store.runfolder import RunFolder
+#: A run in seconds, with the models and the group of patients that tests look at.
+SMALL = ("experiment=quick", "evaluation.subgroups=[tumor_type]", "~models.loris_pan", "~models.pdl1_50")
 
-    runs = tmp_path_factory.mktemp("runs")
-    cfg = load_config(["experiment=quick", f"paths.runs={runs}", "tracking=none"])
-    check(cfg)
-    work = RunFolder(runs / ".small.unfinished")
-    for stage in pipelines.STAGES.values():
-        stage(cfg, work)
-    pipelines.report.run(cfg, work, "20260101T000000000Z-synthetic-000000")
-    return work.seal(runs / work.run_id)
+
+@dataclass(frozen=True)
+class Finished:
+    """What an entry point of pipelines/ left behind."""
+
+    cwd: Path
+    settings: tuple[str, ...]
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+@pytest.fixture
+def start(pipelines, monkeypatch, capsys):
+    """Start an entry point as its command line does, but in this process: (name, folder, *words) -> what it left.
+
+    Python needs seconds to start and import everything; that a process ends with the code is seen with `finished`.
+    """
+    from _stage import entry, stage
+
+    def call(name: str, cwd: Path, *words: object) -> Finished:
+        settings = tuple(map(str, words))
+        monkeypatch.chdir(cwd)
+        monkeypatch.setattr(sys, "argv", [f"{ROOT}/pipelines/{name}.py", *settings])
+        capsys.readouterr()
+        code = 0
+        try:
+            if name == "run":
+                entry(pipelines.main)
+            else:
+                stage(pipelines.STAGES[name])
+        except SystemExit as error:
+            code = error.code or 0
+        return Finished(cwd, settings, code, *capsys.readouterr())
+
+    return call
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory) -> Finished:
+    """A whole run as a user starts it, made once for all workers of a session; tests must not write into its folder.
+
+    One thread; `settings` are the others.
+    """
+    from immunocast.tracking.process import file_lock
+
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    cwd, said = shared / "finished", shared / "finished.json"
+    with file_lock(shared / "finished.lock"):
+        if not said.exists():
+            shutil.rmtree(cwd, ignore_errors=True)
+            cwd.mkdir()
+            command = [sys.executable, ROOT / "pipelines/run.py", *SMALL, "engine=serial"]
+            done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
+            said.write_text(json.dumps([done.returncode, done.stdout, done.stderr]))
+    return Finished(cwd, SMALL, *json.loads(said.read_text()))
+
+
+@pytest.fixture(scope="session")
+def small_run(finished, tmp_path_factory):
+    """The run folder of 300 synthetic patients under a name of a known day; tests must not write into it."""
+    from immunocast.store.runfolder import RunFolder, list_runs
+
+    assert finished.returncode == 0, finished.stderr
+    (made,) = list_runs(finished.cwd / "runs")
+    run = RunFolder(tmp_path_factory.mktemp("runs") / "20260101T000000000Z-synthetic-000000")
+    shutil.copytree(made.path, run.path, ignore=shutil.ignore_patterns("mlflow.json"))
+    run.update_manifest(run_id=run.path.name)
+    return run

@@ -24,6 +24,7 @@ from immunocast.overrides import expand_cohorts
 from immunocast.validation.subgroups import subgroup_names
 
 if TYPE_CHECKING:
+    from immunocast.gates import GateSettings
     from immunocast.models.orientation import Oriented
     from immunocast.validation.evaluate_survival_inputs import SurvivalSettings
     from immunocast.validation.fold import InnerSettings
@@ -236,6 +237,19 @@ def check(cfg: DictConfig) -> None:
     prices_of(cfg)
     _check_controls(cfg)
     _check_explain(cfg)
+    _check_card(cfg)
+
+
+def _check_card(cfg: DictConfig) -> None:
+    """The author's file is read before the run, not after it."""
+    from immunocast.report.card.statements import read_statements
+
+    author = OmegaConf.select(cfg, "card.author")
+    if author is None:
+        return
+    if not isinstance(author, str):
+        raise ConfigError(f"card.author is {author!r}; give the path of a YAML file, or null.")
+    read_statements(Path(author))
 
 
 def _check_explain(cfg: DictConfig) -> None:
@@ -324,6 +338,34 @@ def load_config(overrides: Sequence[str] = ()) -> DictConfig:
             return compose("config", overrides=expand_cohorts(overrides, conf_dir()))
         except HydraException as error:
             raise ConfigError(f"Configuration: {error}{_known_settings(str(error))}") from error
+
+
+def gate_settings(overrides: Sequence[str] = (), config_dir: Path | None = None) -> GateSettings:
+    """The gates of the registry, from conf/promote.yaml; `promotion.gates.min_events.value=50` changes one.
+
+    Parameters
+    ----------
+    overrides : as of every Hydra configuration; `promotion=NAME` takes another file of the group.
+    config_dir : a folder whose promotion/ holds further files of the group.
+
+    Raises
+    ------
+    ConfigError
+        For a setting that does not exist, or a value out of range.
+    """
+    from immunocast.gates import GateSettings
+
+    places = [f"hydra.searchpath=['{config_dir.absolute().as_uri()}']"] if config_dir else []
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        try:
+            cfg = compose("promote", overrides=[*overrides, *places])
+            plain = OmegaConf.to_container(cfg, resolve=True)
+        except (HydraException, OmegaConfBaseException) as error:
+            raise ConfigError(f"Configuration: {str(error).strip()}") from error
+    section = plain.get("promotion") if isinstance(plain, dict) else None
+    if not isinstance(section, dict) or set(section) != {"gates"} or set(plain) != {"promotion"}:  # type: ignore[arg-type]
+        raise ConfigError("The configuration of promotion holds one section, promotion.gates, and nothing else.")
+    return GateSettings.from_plain(section["gates"])
 
 
 def _known_settings(message: str) -> str:
@@ -444,7 +486,7 @@ def prices_of(cfg: DictConfig) -> Prices | None:
 
 
 #: Sections and keys that say where things lie on this machine; they never enter a frozen configuration.
-_PLACES = ("paths", "tracking")
+_PLACES = ("paths", "tracking", "card")
 
 
 def _cohort_nodes(cohort: Any) -> list[Any]:
@@ -488,5 +530,7 @@ def params_yaml(cfg: DictConfig) -> str:
     for node, written in zip(_cohort_nodes(cfg.cohort), _cohort_nodes(plain["cohort"]), strict=True):
         if "data_dir" in node:
             written["data_dir"] = "${paths.data}"
+    if "card" in cfg:
+        plain["card"] = OmegaConf.to_container(cfg.card)
     head = "# Written by `make params` from conf/; `dvc repro` and `dvc exp run -S` run what stands here.\n"
     return head + yaml.safe_dump({**_PARAMS_HEAD, **plain}, sort_keys=False, allow_unicode=True, width=110)

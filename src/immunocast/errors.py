@@ -30,6 +30,12 @@ class CheckError(ImmunocastError):
     exit_code = 3
 
 
+class PublishError(ImmunocastError):
+    """A run was computed and lies whole on disk, but it is not, or not wholly, published; the message says how to."""
+
+    exit_code = 4
+
+
 class FetchError(ImmunocastError):
     """A file could not be had from its address: network, server, checksum or disk. Nothing half is left behind.
 
@@ -41,6 +47,18 @@ class FetchError(ImmunocastError):
     def __init__(self, message: str, status: int | None = None):
         super().__init__(message)
         self.status = status
+
+
+class ConflictError(ImmunocastError):
+    """Somebody else changed the same thing meanwhile: nothing was overwritten; look, and try again."""
+
+    exit_code = 7
+
+
+class SweepError(ImmunocastError):
+    """Some jobs of a sweep failed; what the others found stands."""
+
+    exit_code = 8
 
 
 @dataclass(frozen=True)

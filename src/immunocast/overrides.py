@@ -32,7 +32,7 @@ def expand_cohorts(words: Sequence[str], conf_dir: Path) -> list[str]:
     Raises
     ------
     ConfigError
-        For names that do not exist, a cohort named twice, an empty list, and a sweep over lists.
+        For names that do not exist, a cohort named twice, an empty list, and several lists.
 
     Examples
     --------
@@ -71,8 +71,8 @@ def _listed_cohorts(word: str) -> list[str] | None:
         raise ConfigError(f"{word} is no list of cohorts. Write it in quotes: 'cohort=[loris,oak]'.") from None
     if parsed.is_sweep_override():
         raise ConfigError(
-            f"{word}: a sweep over lists of cohorts is not possible. Start one run for each list, "
-            "or sweep over single cohorts: -m cohort=loris,oak."
+            f"{word} names several lists of cohorts, and this is one run. A sweep makes a run of each: "
+            f"pipelines/run.py -m '{word}'."
         )
     return [str(name) for name in value] if isinstance(value, list) else None
 

@@ -35,13 +35,24 @@ pytestmark = [
 ]
 
 
-def _fixtures():
-    """The run folder that the tracking tests make."""
-    path = Path(__file__).parents[1] / "tracking" / "conftest.py"
-    spec = importlib.util.spec_from_file_location("tracking_conftest", path)
+ROOT = Path(__file__).parents[2]
+
+
+def _loaded(name, path):
+    spec = importlib.util.spec_from_file_location(name, path)
     module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # dataclasses look their module up
     spec.loader.exec_module(module)
     return module
+
+
+def _fixtures():
+    """The run folder that the tracking tests make."""
+    return _loaded("tracking_conftest", ROOT / "tests" / "tracking" / "conftest.py")
+
+
+def _script(name):
+    return _loaded(name, ROOT / "scripts" / f"{name}.py")
 
 
 @pytest.fixture(scope="module")
@@ -60,8 +71,10 @@ def server(published):
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", tracker.uri]
     command += ["--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+    # without its five processes for jobs that nobody gives it here: each imports MLflow for seconds
+    environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
     process = subprocess.Popen(
-        command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=dict(os.environ), start_new_session=True
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment, start_new_session=True
     )
     base = f"http://127.0.0.1:{port}"
     try:
@@ -135,12 +148,23 @@ def test_the_run_page_says_it_on_the_first_screen(page, server, published, tmp_p
     assert on_screen(page, "auroc_minus_loris_routed", exact=True)
     assert on_screen(page, "synthetic demo")  # the cohort among the datasets
     assert page.get_by_text("GenAI apps").count() == 0
+    for label in ("cohort", "endpoint", "validation", "synthetic", "git_commit", "data_digest", "dirty"):
+        assert on_screen(page, label, exact=True) or on_screen(page, f"{label}:", exact=True), label
+    page.get_by_text("Show more").first.click()
+    assert on_screen(page, "IC-RANGE-001")
+    page.screenshot(path=tmp_path / "more.png")
+    with page.expect_popup() as opened:
+        page.get_by_role("link", name="report", exact=True).click()
+    opened.value.frame_locator("iframe").get_by_text("Report of the run").wait_for()
+    opened.value.close()
 
 
 def test_the_list_shows_one_line_a_pipeline_run(page, server, published, tmp_path):
     open_page(page, address(server, published, "/runs"), tmp_path / "list.png", "synthetic 20261101T100000-demo")
     assert on_screen(page, "synthetic 20261101T100000-demo")
     assert page.get_by_text("ridge", exact=True).count() == 0  # children are folded in
+    for view in ("Runs: the claims", "Models, best AUROC first", "Real patients, clean code"):
+        assert link_on_screen(page, view)
 
 
 def test_a_child_run_leads_to_its_registered_model(page, server, published, tmp_path):
@@ -181,6 +205,23 @@ def test_report_table_and_figure_open_in_the_artifact_viewer(page, server, publi
     )
     open_page(page, address(server, published, f"{files}/figures/roc.png"), tmp_path / "figure.png", "roc.png")
     page.locator("img[src*='roc.png'], img[src^='blob:']").first.wait_for()
+
+
+@pytest.mark.slow
+def test_the_walk_of_the_reviewers_guide(server, published, tmp_path, page):
+    """Each page of docs/reviewer.md shows what the guide says of it; the same walk takes the guide's pictures."""
+    guide = _script("reviewer_screenshots")
+    tracker, _ = published
+    other = _fixtures().make_run(tmp_path / "runs" / "20261102T100000-other")
+    publish(other, tracker)
+    first = RunFolder(tracker.database.parent / "runs" / "20261101T100000-demo")
+    desk = guide.Desk(page, server, tracker.experiment_id, [first, other])
+    seen = []
+    for name in guide.walk(desk):
+        page.screenshot(path=tmp_path / f"{name}.png")
+        seen.append(name)
+    pictures = {p.stem.removeprefix("reviewer-") for p in (ROOT / "docs/img").glob("reviewer-*.png")}
+    assert set(seen) == pictures
 
 
 @pytest.mark.slow

@@ -1,8 +1,5 @@
 """Several cohorts in one table: what is kept apart, what is combined, and what is refused."""
 
-import subprocess
-import sys
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -233,7 +230,7 @@ def test_no_place_of_a_member_enters_the_frozen_configuration(monkeypatch):
     assert "data_dir" not in written["synthetic"]
 
 
-def test_the_pipeline_loads_a_list_of_cohorts_with_members_of_a_folder_of_ones_own(root, tmp_path):
+def test_the_pipeline_loads_a_list_of_cohorts_with_members_of_a_folder_of_ones_own(start, tmp_path):
     (tmp_path / "cohort").mkdir()
     for name, offset in (("clinic-a", 0), ("clinic-b", 1)):
         cohort = SyntheticCohort(n_patients=80, n_cohorts=1, seed=offset).load().cohort
@@ -245,15 +242,12 @@ def test_the_pipeline_loads_a_list_of_cohorts_with_members_of_a_folder_of_ones_o
             "vocabulary_names": True,
         }
         (tmp_path / "cohort" / f"{name}.yaml").write_text(yaml.safe_dump(mapping))
-    command = [sys.executable, "pipelines/load.py", "--config-dir", str(tmp_path)]
-    words = ["cohort=[clinic-a,clinic-b]", f"paths.work={tmp_path / 'work'}"]
-    done = subprocess.run([*command, *words], cwd=root, capture_output=True, text=True, check=False)
+    where = ("--config-dir", tmp_path)
+    done = start("load", tmp_path, *where, "cohort=[clinic-a,clinic-b]", f"paths.work={tmp_path / 'work'}")
     assert done.returncode in (0, 3), done.stderr
     cohort = pd.read_parquet(tmp_path / "work" / "tables" / "cohort.parquet")
     assert cohort["cohort_id"].value_counts().to_dict() == {"clinic-a": 80, "clinic-b": 80}
     assert cohort["patient_id"].str.startswith("clinic-").all()
-    wrong = subprocess.run(
-        [*command, "cohort=[clinic-a,clinic-c]"], cwd=root, capture_output=True, text=True, check=False
-    )
+    wrong = start("load", tmp_path, *where, "cohort=[clinic-a,clinic-c]")
     assert wrong.returncode == 2
     assert "clinic-c" in wrong.stderr

@@ -2,12 +2,12 @@
 
 import re
 import shlex
-import subprocess
-import sys
+from pathlib import Path
 
 import pytest
 
 from immunocast.cohort.synthetic import SyntheticCohort
+from immunocast.report import figures
 from immunocast.store.runfolder import list_runs
 
 
@@ -19,18 +19,24 @@ def recipes(root):
     return files, commands
 
 
-def _run(root, folder, command, *more):
-    script, words = command
+@pytest.fixture
+def run(start, monkeypatch):
+    """Run a recipe's command in a folder, small, with one picture: tests/report looks at all of them."""
+    monkeypatch.setattr(figures, "CATALOGUE", {"shap_importance": figures.CATALOGUE["shap_importance"]})
     quick = (
-        "evaluation.n_resamples=200", "explain.n_resamples=200", "explain.stability.n_refits=20", "controls.models=[]",
-        "recalibration.inner_splits=3", "tracking=none", "~models.forest", "~models.xgboost",
+        "evaluation.n_resamples=200", "explain.n_resamples=200", "explain.stability.models=[]", "controls.models=[]",
+        "explain.methods.models=[]", "evaluation.subgroups=[]", "survival.outcomes=[]", "recalibration.methods=[]",
+        "tracking=none", "~models.forest", "~models.xgboost", "~models.loris_pan", "~models.loris_nsclc",
+        "~models.pdl1_50",
     )  # fmt: skip
-    return subprocess.run(
-        [sys.executable, root / script, "--config-dir", folder / "conf", *shlex.split(words), *quick, *more],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-    )
+
+    def call(folder, command, *more):
+        script, words = command
+        name = Path(script)
+        assert name.parent == Path("pipelines")
+        return start(name.stem, folder, "--config-dir", folder / "conf", *shlex.split(words), *quick, *more)
+
+    return call
 
 
 def _write(folder, recipes, name):
@@ -39,17 +45,17 @@ def _write(folder, recipes, name):
     path.write_text(recipes[0][name])
 
 
-def test_add_a_model(root, recipes, tmp_path):
+def test_add_a_model(run, recipes, tmp_path):
     _write(tmp_path, recipes, "model/extra_trees.yaml")
-    done = _run(root, tmp_path, recipes[1][0], "cohort.n_patients=240")
+    done = run(tmp_path, recipes[1][0], "cohort.n_patients=240")
     assert done.returncode == 0, done.stderr
     assert "Extra trees" in done.stdout
-    (run,) = list_runs(tmp_path / "runs")
-    assert "extra_trees" in set(run.table("importance")["model"])
-    assert run.table("shap").query("model == 'extra_trees'")["output_scale"].unique().tolist() == ["probability"]
+    (made,) = list_runs(tmp_path / "runs")
+    assert "extra_trees" in set(made.table("importance")["model"])
+    assert made.table("shap").query("model == 'extra_trees'")["output_scale"].unique().tolist() == ["probability"]
 
 
-def test_add_a_csv_cohort(root, recipes, tmp_path):
+def test_add_a_csv_cohort(run, recipes, tmp_path):
     _write(tmp_path, recipes, "cohort/clinic.yaml")
     c = SyntheticCohort(n_patients=500, n_cohorts=1, seed=8).load().cohort
     c = c[c["tumor_type"].isin(["NSCLC", "Melanoma", "Renal"])].dropna(subset=["tmb_mut_mb", "nlr", "albumin_g_dl"])
@@ -68,10 +74,10 @@ def test_add_a_csv_cohort(root, recipes, tmp_path):
     clinic = clinic[columns].reset_index(drop=True)
     clinic.loc[3, "TMB"] = "unknown"
     clinic.to_csv(tmp_path / "clinic.csv", index=False)
-    done = _run(root, tmp_path, recipes[1][1], f"paths.data={tmp_path}", "validation.n_repeats=1")
+    done = run(tmp_path, recipes[1][1], f"paths.data={tmp_path}", "validation.n_repeats=1")
     assert done.returncode == 0, done.stderr
-    (run,) = list_runs(tmp_path / "runs")
-    cohort = run.table("cohort")
+    (made,) = list_runs(tmp_path / "runs")
+    cohort = made.table("cohort")
     assert len(cohort) == len(clinic)
     assert cohort["albumin_g_dl"].between(1, 6).all()
     assert cohort["pdl1_tps"].max() > 1

@@ -1,4 +1,7 @@
-"""dvc.yaml says of each stage what it reads and writes: else `dvc repro` passes over a change, or loses a table."""
+"""dvc.yaml says of each stage what it reads and writes: else `dvc repro` passes over a change, or loses a table.
+
+What a run on two threads reads and writes is watched; its tables are those of the run on one.
+"""
 
 import ast
 
@@ -6,7 +9,7 @@ import pytest
 import yaml
 
 from immunocast.config import frozen, load_config
-from immunocast.store.runfolder import RunFolder
+from immunocast.store.runfolder import RunFolder, list_runs
 from immunocast.store.schemas import TABLES
 
 PACKAGES = ("cohort", "features", "metrics", "models", "validation", "explain", "report")
@@ -60,12 +63,15 @@ class Plain(dict):
 
 
 @pytest.fixture(scope="module")
-def watched(pipelines, tmp_path_factory):
-    """Stage -> sections, tables read, tables written and metas written by a small run."""
-    folder = tmp_path_factory.mktemp("watched")
-    few = ["~models.forest", "~models.loris_pan", "~models.pdl1_1", "~models.pdl1_50", "~models.loris_nsclc"]
-    more = ["evaluation.subgroups=[]", "evaluation.n_resamples=100", "explain.n_resamples=100", "cohort.n_patients=200"]
-    cfg = load_config(["experiment=quick", f"paths.work={folder}", "controls.n_refits=0", *few, *more])
+def work(tmp_path_factory):
+    """The folder of the watched run."""
+    return RunFolder(tmp_path_factory.mktemp("watched"))
+
+
+@pytest.fixture(scope="module")
+def watched(pipelines, finished, work):
+    """Stage -> sections, tables read, tables written and metas written by the run of `finished`, on two threads."""
+    cfg = load_config([*finished.settings, f"paths.work={work.path}", "engine=threads", "engine.n_jobs=2"])
     found = {}
     patch = pytest.MonkeyPatch()
     read, write, meta = RunFolder.table, RunFolder.write_table, RunFolder.write_meta
@@ -81,7 +87,7 @@ def watched(pipelines, tmp_path_factory):
             )
             m.setattr(RunFolder, "write_table", lambda self, t, f, s=seen: (s["written"].add(t), write(self, t, f))[1])
             m.setattr(RunFolder, "write_meta", lambda self, t, s=seen, **f: (s["meta"].add(t), meta(self, t, **f))[1])
-            run(Sections(cfg, seen["sections"]), RunFolder(folder))
+            run(Sections(cfg, seen["sections"]), work)
         found[name] = seen
     return found
 
@@ -102,11 +108,20 @@ def test_every_table_that_a_stage_reads_is_a_dep_and_what_it_writes_an_out(watch
         assert {f"data/processed/meta/{m}.json" for m in seen["meta"]} <= set(stages[name]["outs"]), name
 
 
+def test_tables_are_the_same_bytes_with_one_worker_and_with_two(watched, work, finished):
+    """And in another process."""
+    (made,) = list_runs(finished.cwd / "runs")
+    one, two = ({p.stem: p.read_bytes() for p in (r.path / "tables").iterdir()} for r in (made, work))
+    assert set(one) == set(two) == set(TABLES)
+    assert [n for n in one if one[n] != two[n]] == []
+
+
 def test_the_report_and_the_sealed_folder_wait_for_every_table_and_every_section(stages):
     assert tables(stages["report"]["deps"]) == set(TABLES)
     made = [t for name, stage in stages.items() for t in tables(stage.get("outs", []))]
     assert sorted(made) == sorted(TABLES), "each by one stage"
-    assert {str(p) for p in stages["report"]["params"]} == set(frozen(load_config())) - HOW
+    # the author's file is of this machine, so that it is in no frozen configuration; the cards are made anew with it
+    assert {str(p) for p in stages["report"]["params"]} == (set(frozen(load_config())) | {"card"}) - HOW
 
 
 def test_a_stage_depends_on_the_packages_that_its_file_imports(stages, root):

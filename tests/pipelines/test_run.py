@@ -35,14 +35,8 @@ def mlflow_runs(cwd):
     return client.search_runs([experiment.experiment_id])
 
 
-@pytest.fixture(scope="module")
-def finished(root, tmp_path_factory):
-    cwd = tmp_path_factory.mktemp("finished")
-    return cwd, run_py(root, cwd, *QUICK)
-
-
 def test_a_run_ends_with_results_and_the_way_to_mlflow(finished):
-    cwd, done = finished
+    cwd, done = finished.cwd, finished
     assert done.returncode == 0, done.stderr
     assert "SYNTHETIC" in done.stdout
     assert re.search(r"Ridge logistic regression +\d+ +\d+ +0\.\d{3} \(0\.\d{3}, 0\.\d{3}\)", done.stdout)
@@ -54,7 +48,7 @@ def test_a_run_ends_with_results_and_the_way_to_mlflow(finished):
 
 
 def test_the_run_folder_is_whole_and_nothing_unfinished_is_left(finished):
-    cwd, _ = finished
+    cwd = finished.cwd
     (run,) = list_runs(cwd / "runs")
     assert [p.name for p in (cwd / "runs").iterdir()] == [run.path.name]
     assert sorted(p.stem for p in (run.path / "tables").iterdir()) == sorted(TABLES)
@@ -64,41 +58,30 @@ def test_the_run_folder_is_whole_and_nothing_unfinished_is_left(finished):
 
 
 def test_mlflow_has_a_parent_and_a_child_a_model_all_finished(finished):
-    cwd, _ = finished
+    cwd = finished.cwd
     runs = mlflow_runs(cwd)
     assert {r.info.status for r in runs} == {"FINISHED"}
     parents = [r for r in runs if "mlflow.parentRunId" not in r.data.tags]
     assert len(parents) == 1
-    assert len(runs) == 1 + 8
+    assert len(runs) == 1 + 7
 
 
 def test_nothing_is_written_but_runs_and_the_store(finished):
-    cwd, _ = finished
+    cwd = finished.cwd
     names = {p.name for p in cwd.iterdir() if not p.name.startswith(".")}
     assert names <= {"runs", "mlflow.db", "mlartifacts"}
 
 
-def _tables(pipelines, folder, *overrides):
-    fewer = ("evaluation.subgroups=[tumor_type]", "~models.loris_pan", "~models.pdl1_50")
-    cfg = load_config(["experiment=quick", f"paths.work={folder}", *fewer, *overrides])
-    work = RunFolder(folder)
+@pytest.mark.slow
+def test_tables_are_the_same_bytes_with_processes(pipelines, finished, tmp_path):
+    """With threads: tests/pipelines/test_dvc_file.py."""
+    cfg = load_config([*finished.settings, f"paths.work={tmp_path}", "engine=processes", "engine.n_jobs=2"])
+    work = RunFolder(tmp_path)
     for stage in pipelines.STAGES.values():
         stage(cfg, work)
-    return {p.name: p.read_bytes() for p in sorted((folder / "tables").iterdir())}
-
-
-def test_tables_are_the_same_bytes_with_one_worker_and_with_two(pipelines, tmp_path):
-    one = _tables(pipelines, tmp_path / "one", "engine=serial")
-    two = _tables(pipelines, tmp_path / "two", "engine=threads", "engine.n_jobs=2")
-    assert {n.removesuffix(".parquet") for n in one} == set(TABLES)
-    assert [n for n in one if one[n] != two[n]] == []
-
-
-@pytest.mark.slow
-def test_tables_are_the_same_bytes_with_processes(pipelines, tmp_path):
-    one = _tables(pipelines, tmp_path / "one", "engine=serial")
-    two = _tables(pipelines, tmp_path / "two", "engine=processes", "engine.n_jobs=2")
-    assert [n for n in one if one[n] != two[n]] == []
+    (serial,) = list_runs(finished.cwd / "runs")
+    for name in TABLES:
+        assert work.table_path(name).read_bytes() == serial.table_path(name).read_bytes(), name
 
 
 @pytest.fixture(scope="module")
@@ -126,8 +109,8 @@ CANARY = (
 )
 
 
-def test_a_leak_under_a_real_name_stops_the_run(root, canary, tmp_path):
-    done = run_py(root, tmp_path, *CANARY, f"cohort.file={canary}")
+def test_a_leak_under_a_real_name_stops_the_run(start, canary, tmp_path):
+    done = start("run", tmp_path, *CANARY, f"cohort.file={canary}")
     assert done.returncode == 3, done.stderr
     assert "IC-LEAK-001" in done.stderr
     assert "Albumin" in done.stderr
@@ -153,25 +136,25 @@ def test_a_waived_leak_goes_on_and_the_reason_is_kept(root, canary, tmp_path):
     assert "IC-PERF-001" in set(run.table("model_checks")["code"])
 
 
-def test_a_missing_file_is_a_message_and_not_a_traceback(root, tmp_path):
-    done = run_py(root, tmp_path, "cohort=loris", "paths.data=/nowhere", "tracking=none")
+def test_a_missing_file_is_a_message_and_not_a_traceback(start, tmp_path):
+    done = start("run", tmp_path, "cohort=loris", "paths.data=/nowhere", "tracking=none")
     assert done.returncode == 2
     assert "loris.xlsx" in done.stderr
     assert "IMMUNOCAST_DATA" in done.stderr
     assert "Traceback" not in done.stderr
 
 
-def test_a_place_that_cannot_be_written_is_a_message(root, tmp_path):
-    done = run_py(root, tmp_path, "experiment=quick", "tracking=none", "paths.runs=/proc/nowhere")
+def test_a_place_that_cannot_be_written_is_a_message(start, tmp_path):
+    done = start("run", tmp_path, "experiment=quick", "tracking=none", "paths.runs=/proc/nowhere")
     assert done.returncode == 2
     assert "/proc/nowhere" in done.stderr
     assert "Traceback" not in done.stderr
 
 
-def test_one_class_only_is_told(root, tmp_path):
+def test_one_class_only_is_told(start, tmp_path):
     cohort = SyntheticCohort(n_patients=60, n_cohorts=1, seed=3).load().cohort
     cohort.assign(bor="SD", responder=0).to_csv(tmp_path / "one.csv", index=False)
-    done = run_py(root, tmp_path, "cohort=csv", "cohort.file=one.csv", "validation=repeated_kfold", "tracking=none")
+    done = start("run", tmp_path, "cohort=csv", "cohort.file=one.csv", "validation=repeated_kfold", "tracking=none")
     assert done.returncode == 2
     assert "all are non-responders" in done.stderr
 
@@ -185,20 +168,28 @@ def test_a_cohort_with_a_reserved_name_is_refused_before_training(pipelines, tmp
 
 
 def _numbers(pipelines, folder, *overrides):
-    """Predictions, metrics and manifest after load, train and evaluate, without forest and boosting."""
-    cfg = load_config(["experiment=quick", f"paths.work={folder}", "~models.forest", "~models.xgboost", *overrides])
+    """Predictions, metrics and manifest after load, train and evaluate, without what takes long."""
+    few = (f"~models.{name}" for name in ("forest", "xgboost", "loris_pan", "loris_nsclc", "pdl1_50"))
+    less = ("evaluation.subgroups=[]", "evaluation.all_pairs=false", "survival.outcomes=[]")
+    cfg = load_config(["experiment=quick", f"paths.work={folder}", *few, *less, *overrides])
     work = RunFolder(folder)
     for name in ("load", "train", "evaluate"):
         pipelines.STAGES[name](cfg, work)
     return work.table("predictions"), work.table("metrics"), work.manifest()
 
 
-def test_another_seed_gives_other_numbers(pipelines, tmp_path):
-    one, metrics, _ = _numbers(pipelines, tmp_path / "a", "evaluation.subgroups=[]")
-    two, others, _ = _numbers(pipelines, tmp_path / "b", "evaluation.subgroups=[]", "seed=2", "cohort.seed=2")
-    assert set(one["model"]) == set(two["model"])
-    assert not one["p_response"].equals(two["p_response"])
-    assert not metrics["estimate"].equals(others["estimate"])
+def test_another_seed_gives_other_numbers(pipelines, finished, tmp_path):
+    (made,) = list_runs(finished.cwd / "runs")
+    one, estimates = made.table("predictions"), made.table("metrics")
+    others, metrics, _ = _numbers(pipelines, tmp_path, "seed=2", "cohort.seed=2")
+    for model in others["model"].unique():
+        before, after = (t.loc[t["model"] == model, "p_response"].dropna().tolist() for t in (one, others))
+        assert before
+        assert before != after, model
+    keys = ["metric", "model", "recalibration", "cohort_id", "subgroup", "level", "threshold_or_horizon"]
+    both = estimates.merge(metrics, on=keys)
+    assert len(both.dropna(subset=["estimate_x", "estimate_y"])) > 100
+    assert not both["estimate_x"].equals(both["estimate_y"])
 
 
 def test_resistance_turns_the_published_models_round(pipelines, tmp_path):
@@ -226,10 +217,10 @@ def test_toxicity_leaves_published_models_out_and_has_no_reference(pipelines, tm
     assert "loris_routed" in about["left_out_models"]
 
 
-def test_an_endpoint_without_columns_names_them(root, tmp_path):
+def test_an_endpoint_without_columns_names_them(start, tmp_path):
     cohort = SyntheticCohort(n_patients=60, n_cohorts=1, seed=3).load().cohort
     cohort[["patient_id", "cohort_id", "bor", "nlr", "tumor_type"]].to_csv(tmp_path / "few.csv", index=False)
-    done = run_py(root, tmp_path, "cohort=csv", "cohort.file=few.csv", "tracking=none", "endpoint=irae_grade3")
+    done = start("run", tmp_path, "cohort=csv", "cohort.file=few.csv", "tracking=none", "endpoint=irae_grade3")
     assert done.returncode == 2
     assert "irae_grade (0 to 5)" in done.stderr
     assert "the source has no column irae_grade (60)" in done.stderr

@@ -27,10 +27,38 @@ def test_summary_says_what_a_reviewer_needs_first(summary: str, toy_run: RunFold
     assert "p = 0.310, on 240 common patients (44 left out)" in summary
     assert f"{view.counts['n']} patients in 3 cohorts, {view.counts['n_events']} events (ORR" in summary
     assert "leave-one-cohort-out" in summary
-    assert "2 warnings" in summary
+    assert "2 warnings, by code" in summary
     assert "prognostic" in summary
     assert "report.html" in summary
-    assert len(first) <= 32  # one screen
+    # what a tracker shows before "more": the answer, the comparison and the calibration come before anything else
+    assert [line[:2] for line in first[1:5]] == ["", "- ", "- ", "- "]
+
+
+def test_warnings_stand_by_code_before_the_tables(make_run) -> None:
+    run = make_run()
+    checks = run.table("checks")
+    twice = checks[checks["severity"] == "warning"]
+    run.write_table("checks", pd.concat([checks, twice.assign(cohort_id="elsewhere")]))
+    said = summary_markdown(run)
+    lines = [line for line in said.partition("| Model")[0].splitlines() if line.startswith("- **")]
+    codes = [re.match(r"- \*\*([A-Z-]+\d+)\*\*", line)[1] for line in lines]
+    assert codes == list(dict.fromkeys(RunView(run).warnings["code"]))
+    assert all("more of this code" in line for line in lines if twice["code"].iloc[0] in line)
+
+
+def test_opponents_and_calibration_have_intervals(summary: str, toy_run: RunFolder) -> None:
+    view = RunView(toy_run)
+    opponents = summary.partition("against what is published**")[2].partition("**Calibration")[0]
+    rows = [line for line in opponents.splitlines() if line.startswith("| ")][1:]
+    learned = {view.label(m) for m, entry in view.models.items() if entry["spec"].get("learned")}
+    assert rows
+    for row in rows:
+        cells = [c.strip() for c in row.strip("|").split("|")]
+        assert cells[0] not in learned
+        assert re.fullmatch(r"[+−]?\d\.\d{3} \([+−]?\d\.\d{3} to [+−]?\d\.\d{3}\)", cells[2]), row
+    calibration = summary.partition("**Calibration and net benefit**")[2]
+    slope = view.metric("calibration_slope", "ridge")
+    assert f"{slope['estimate']:.2f} ({slope['ci_low']:.2f}, {slope['ci_high']:.2f})" in calibration
 
 
 def test_summary_escapes_names_from_data(make_run) -> None:

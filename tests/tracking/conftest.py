@@ -166,6 +166,33 @@ def _predictions(cohort: pd.DataFrame) -> pd.DataFrame:
     )
 
 
+def _curves(models) -> pd.DataFrame:
+    """ROC, decision curves, smoothed calibration and survival of each model, over all cohorts."""
+    shared = dict(scheme="leave_one_cohort_out", cohort_id="combined", ci_low=None, ci_high=None, n=120, level="all")
+    grid = [i / 100 for i in range(1, 81)]
+    rows = []
+    for model in models:
+        head = shared | dict(model=model)
+        rows += [head | dict(curve="roc", x=x, y=y) for x, y in ((0, 0), (0, 0.4), (0.5, 0.4), (0.5, 0.8), (1, 1))]
+        rows += [head | dict(curve="decision", x=x, y=0.5 - x) for x in grid]
+        rows += [head | dict(curve="decision_difference", level="treat_all", x=x, y=x) for x in grid]
+        rows += [head | dict(curve="calibration_smooth", x=x, y=x) for x in (0.115, 0.305)]
+        survival = dict(curve="survival_os", level="high")
+        rows += [head | survival | dict(x=x, y=y) for x, y in ((0, 1.0), (2.5, 0.9), (4.0, 0.6), (7.0, 0.5))]
+    rows.append(shared | dict(model="treat_all", curve="decision", x=0.1, y=0.4))
+    return pd.DataFrame(rows).astype({"ci_low": "float64", "ci_high": "float64"})
+
+
+def _tuning() -> pd.DataFrame:
+    shared = dict(model="ridge", scheme="leave_one_cohort_out", repeat=0, criterion="log_loss", note="")
+    rows = [
+        shared | dict(fold=fold, trial=trial, params=f'{{"estimator__C": {c}}}', value=value, chosen=chosen)
+        for fold in ("north", "final")
+        for trial, c, value, chosen in ((0, 1.0, 0.61, False), (1, 0.25, 0.58, True), (2, 9.0, None, False))
+    ]
+    return pd.DataFrame(rows)
+
+
 def make_run(path: Path, *, synthetic: bool = True) -> RunFolder:
     """A sealed run folder of three models, two of them learned."""
     matplotlib.use("Agg")
@@ -179,12 +206,16 @@ def make_run(path: Path, *, synthetic: bool = True) -> RunFolder:
     run.write_table("comparisons", _comparisons(models))
     run.write_table("checks", _checks())
     run.write_table("predictions", _predictions(cohort))
+    run.write_table("curves", _curves(models))
+    run.write_table("tuning", _tuning())
     for name, model in models.items():
         save_bundle(model, run.bundle_path(name, "final"))
     (run.path / "config.yaml").write_text("seed: 7\n")
     (run.path / "summary.md").write_text(
         "## xgboost on 120 patients: AUROC 0.720 (95 % CI 0.670 to 0.770)\n\n"
-        "0.020 (-0.010 to 0.050) above loris_routed: no clear difference.\n"
+        "- 0.020 (-0.010 to 0.050) above loris_routed: no clear difference.\n\n"
+        "- **IC-RANGE-001** (warning, north): NLR is the same constant in 2 patients.\n\n"
+        "| Model | AUROC (95 % CI) |\n|:---|---:|\n| XGBoost | 0.720 (0.670 to 0.770) |\n"
     )
     (run.path / "report.html").write_text("<!doctype html><title>Report</title><h1>Report of the run</h1>")
     (run.path / "results.csv").write_text("model,auroc\nridge,0.71\n")
@@ -203,6 +234,8 @@ def make_run(path: Path, *, synthetic: bool = True) -> RunFolder:
         headline_model="xgboost",
         reference_model="loris_routed",
         thresholds=[0.3],
+        code=dict(git_commit="c0ffee" * 6 + "c0ff", dirty=False, dirty_files=[], source_digest="", lock_digest=None),
+        flow=dict(cohorts=[dict(cohort_id="north", events=31), dict(cohort_id="south", events=29)]),
         provenance=dict(
             name="demo",
             synthetic=synthetic,

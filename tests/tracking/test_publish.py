@@ -1,18 +1,22 @@
 from __future__ import annotations
 
+import importlib
 import json
 import os
+import shutil
 import zipfile
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from immunocast.errors import NotFoundError
+from immunocast.errors import NotFoundError, PublishError
 from immunocast.models.bundle import load_bundle
 from immunocast.store.runfolder import RunFolder
 from immunocast.tracking.mlflow import Tracker
+from immunocast.tracking.mlflow.views import ensure_views, view_tags
 from immunocast.tracking.publish import publish
 
 
@@ -60,7 +64,7 @@ def test_artifacts_are_the_folder_plus_readable_twins(run, tracker):
         return {f.path for f in tracker.client.list_artifacts(published.run_id, path)}
 
     top = {"report.html", "summary.md", "results.csv", "config.yaml", "manifest.json"}
-    assert names() == top | {"figures", "tables", "readable"}
+    assert names() == top | {"figures", "tables", "readable", "evaluation"}
     assert names("figures") == {"figures/roc.png"}
     assert names("readable") == {f"readable/{t}.csv" for t in ("metrics", "subgroups", "comparisons", "checks")}
     root = Path(tracker.client.download_artifacts(published.run_id, "tables"))
@@ -81,6 +85,96 @@ def test_second_publication_changes_nothing_and_says_so(run, tracker):
     assert everything(tracker) == before
 
 
+@pytest.fixture(scope="module")
+def once(run_template, store_template, tmp_path_factory):
+    """A publication that tests only read."""
+    folder = tmp_path_factory.mktemp("once")
+    shutil.copyfile(store_template, folder / "mlflow.db")
+    run = RunFolder(shutil.copytree(run_template.path, folder / run_template.path.name))
+    tracker = Tracker(f"sqlite:///{folder / 'mlflow.db'}")
+    return tracker, publish(run, tracker)
+
+
+def test_the_ui_is_told_of_tables_commit_and_colours(once):
+    tracker, published = once
+    tags = {i: tracker.client.get_run(i).data.tags for i in (published.run_id, *published.model_runs.values())}
+    for run_id, found in tags.items():
+        offered = [t["path"] for t in json.loads(found["mlflow.loggedArtifacts"])]
+        there = {f.path for f in tracker.client.list_artifacts(run_id, "evaluation")}
+        assert set(offered) == there
+        assert "evaluation/metrics.json" in there
+        assert found["mlflow.source.git.commit"] == found["git_commit"]
+        assert "(#/experiments/" in found["mlflow.note.content"]
+    colours = [tags[i]["mlflow.runColor"] for i in published.model_runs.values()]
+    assert len(set(colours)) == 3
+    root = Path(tracker.client.download_artifacts(published.run_id, "evaluation"))
+    table = json.loads((root / "tuning.json").read_text())
+    assert table["columns"][:2] == ["row", "inner value"]
+    assert [None] in [row[1:2] for row in table["data"]]  # a failed trial; NaN would be no JSON
+
+
+def test_curves_have_their_steps(once):
+    tracker, published = once
+    for run_id in (published.run_id, published.model_runs["ridge"]):
+        points = tracker.client.get_metric_history(run_id, "Curves/ROC: sensitivity by false positive pct")
+        assert [p.step for p in points] == list(range(0, 101, 2))
+
+
+def test_views_are_saved_once_and_made_anew_where_they_are_lost(once):
+    tracker, _ = once
+    tags = tracker.client.get_experiment(tracker.experiment_id).tags
+    expected = view_tags()
+    assert {k: v for k, v in tags.items() if "sharedViewState" in k} == expected
+    key = next(iter(expected))
+    tracker.client.set_experiment_tag(tracker.experiment_id, key, "{}")
+    ensure_views(tracker)
+    assert tracker.client.get_experiment(tracker.experiment_id).tags[key] == expected[key]
+    assert all(len(v) < 5000 for v in expected.values())  # MLflow's limit of an experiment's tag
+
+
+def test_the_experiments_note_leads_to_the_views_unless_somebody_wrote_another(run, tracker):
+    ensure_views(tracker)
+    tags = tracker.client.get_experiment(tracker.experiment_id).tags
+    assert f"[Runs: the claims](#/experiments/{tracker.experiment_id}/runs?" in tags["mlflow.note.content"]
+    tracker.client.set_experiment_tag(tracker.experiment_id, "mlflow.note.content", "ours")
+    ensure_views(tracker)
+    assert tracker.client.get_experiment(tracker.experiment_id).tags["mlflow.note.content"] == "ours"
+
+
+class Counting:
+    """A client that counts its calls by name."""
+
+    def __init__(self, client):
+        self._client, self.calls = client, Counter()
+
+    def __getattr__(self, name):
+        method = getattr(self._client, name)
+
+        def counted(*args, **more):
+            self.calls[name] += 1
+            return method(*args, **more)
+
+        return counted
+
+
+def test_publishing_is_a_few_calls_whatever_is_logged(run, tracker):
+    """A server answers in tens to hundreds of milliseconds: calls, not points, are what publishing costs."""
+    assert tracker.experiment_id
+    counting = Counting(tracker.client)
+    tracker.__dict__["client"] = counting
+    publish(run, tracker)
+    assert not {"log_metric", "log_param", "log_table", "log_artifact", "log_figure"} & set(counting.calls)
+    runs = 4
+    # a child: its records, its model's metrics, its last tag; the parent: first tags, records, last tag
+    assert counting.calls["log_batch"] <= 3 * runs + 2
+    assert counting.calls["log_artifacts"] == runs
+    assert counting.calls["log_inputs"] == runs
+    before = counting.calls.total()
+    assert before <= 20 * runs
+    publish(run, tracker)
+    assert counting.calls.total() - before <= 2  # found, nothing to do
+
+
 def test_changed_content_is_another_publication(run, tracker):
     first = publish(run, tracker)
     metrics = run.table("metrics")
@@ -89,18 +183,20 @@ def test_changed_content_is_another_publication(run, tracker):
     assert publish(run, tracker).run_id != first.run_id
 
 
-@pytest.mark.parametrize("where", ["log", "link_model", "_register", "end"])
-def test_a_broken_publication_is_completed(run, tracker, monkeypatch, where):
+@pytest.mark.parametrize("step", ["publish.log", "mlflow.models.link_model", "mlflow.models._register", "Tracker.end"])
+def test_a_broken_publication_is_completed(run, tracker, monkeypatch, step):
     """Break some calls of a step, publish until it goes through; the result is as if it had never broken."""
-    real, calls = getattr(Tracker, where), []
+    place, _, where = step.rpartition(".")
+    owner = Tracker if place == "Tracker" else importlib.import_module(f"immunocast.tracking.{place}")
+    real, calls = getattr(owner, where), []
 
-    def breaks(self, *args, **more):
+    def breaks(*args, **more):
         calls.append(1)
         if len(calls) in (2, 5, 9, 14):
             raise ConnectionError("gone")
-        return real(self, *args, **more)
+        return real(*args, **more)
 
-    monkeypatch.setattr(Tracker, where, breaks)
+    monkeypatch.setattr(owner, where, breaks)
     attempts = 0
     while True:
         attempts += 1
@@ -108,9 +204,9 @@ def test_a_broken_publication_is_completed(run, tracker, monkeypatch, where):
         try:
             published = publish(run, tracker)
             break
-        except ConnectionError:
+        except PublishError:
             continue
-    monkeypatch.setattr(Tracker, where, real)
+    monkeypatch.setattr(owner, where, real)
     found = everything(tracker)
     assert len(found["runs"]) == 4
     assert {status for status, *_ in found["runs"].values()} == {"FINISHED"} or where == "end"

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+import re
 
 import pandas as pd
 import pytest
@@ -49,15 +50,72 @@ def test_values_are_those_of_the_headline_model(run):
     assert metrics["n"] == 120
 
 
-def test_children_hold_every_estimate_and_no_null(run):
-    metrics = by_type(rec.model_records(run, "ridge"), rec.Metric)
+def test_children_hold_what_is_compared_and_no_null(run):
+    metrics = [m for m in by_type(rec.model_records(run, "ridge"), rec.Metric) if m.key[0].islower()]
     keys = {m.key for m in metrics}
-    assert {"brier/north", "auroc_by_tumor_type/NSCLC", "net_benefit_at_0.3", "auroc/pooled"} <= keys
     assert len(keys) == len(metrics)
     assert all(math.isfinite(m.value) for m in metrics)
-    table = run.table("metrics").query("model == 'ridge'")
+    table = run.table("metrics").query("model == 'ridge' and estimate.notna()")
+    everybody = table["subgroup"] == "all"
+    by_subgroup = ~everybody & (table["metric"] == "auroc") & (table["cohort_id"] == "combined")
     estimates = [k for k in keys if not k.endswith(("_ci_low", "_ci_high")) and "_minus_" not in k]
-    assert len(estimates) == table["estimate"].notna().sum() + 3  # n, n_events, n_abstained
+    assert len(estimates) == everybody.sum() + by_subgroup.sum() + 3  # n, n_events, n_abstained
+    assert {"brier/north", "auroc_by_tumor_type/NSCLC", "net_benefit_at_0.3", "auroc/pooled"} <= keys
+    assert "brier_by_tumor_type/NSCLC" not in keys  # hundreds of charts: the table of subgroups holds them
+
+
+def test_thresholds_are_logged_for_everybody_only(run):
+    metrics = run.table("metrics")
+    more = metrics[metrics["metric"] == "net_benefit"].assign(cohort_id="north")
+    run.write_table("metrics", pd.concat([metrics, more]))
+    keys = {m.key for m in by_type(rec.model_records(run, "ridge"), rec.Metric)}
+    assert "net_benefit_at_0.3" in keys
+    assert "net_benefit_at_0.3/north" not in keys
+
+
+def test_a_run_sums_up_its_models_for_a_comparison_of_runs(run):
+    found = {m.key: m.value for m in by_type(rec.run_records(run), rec.Metric)}
+    auroc = run.table("metrics").query("metric == 'auroc' and cohort_id == 'combined' and subgroup == 'all'")
+    for row in auroc.itertuples():
+        assert found[f"model_auroc/{row.model}"] == pytest.approx(row.estimate)
+    assert (found["n_warnings"], found["n_errors"]) == (1, 0)
+
+
+def test_a_run_is_compared_with_every_published_model_but_no_learned_one(run):
+    rows = run.table("comparisons")
+    mine = rows[(rows["model"] == "xgboost") & (rows["cohort_id"] == "combined")]
+    more = [mine.assign(reference_model=name, difference=0.1) for name in ("tmb_10", "ridge")]
+    run.write_table("comparisons", pd.concat([rows, *more]))
+    keys = [m.key for m in by_type(rec.run_records(run), rec.Metric)]
+    assert "auroc_minus_tmb_10" in keys
+    assert keys.index("auroc_minus_loris_routed") < keys.index("auroc_minus_tmb_10")
+    assert not [k for k in keys if "minus_ridge" in k]
+
+
+def test_tags_say_what_runs_are_searched_by(run):
+    common = {
+        "synthetic": "true", "cohort": "demo", "endpoint": "response", "validation": "leave_one_cohort_out",
+        "data_digest": "ab" * 6, "git_commit": "c0ffee" * 6 + "c0ff", "dirty": "false", "immunocast.run_id": run.run_id,
+    }  # fmt: skip
+    parent = {t.key: t.value for t in by_type(rec.run_records(run), rec.Tag)}
+    child = {t.key: t.value for t in by_type(rec.model_records(run, "ridge"), rec.Tag)}
+    assert parent == common | {"kind": "pipeline", "against_reference": "not distinguishable"}
+    assert child == common | {"kind": "learned", "model": "ridge"}
+    assert {t.key: t.value for t in by_type(rec.model_records(run, "loris_routed"), rec.Tag)}["kind"] == "published"
+
+
+def test_what_a_run_does_not_tell_is_unknown(run):
+    manifest = {k: v for k, v in run.read_json("manifest.json").items() if k not in ("code", "provenance", "flow")}
+    run.write_json("manifest.json", manifest)
+    tags = {t.key: t.value for t in by_type(rec.run_records(run), rec.Tag)}
+    assert {tags[k] for k in ("git_commit", "dirty", "data_digest", "cohort")} == {"unknown"}
+
+
+@pytest.mark.parametrize(("low", "high", "said"), [(0.01, 0.05, "better"), (-0.05, -0.01, "worse"), (None, None, None)])
+def test_the_verdict_is_the_intervals(run, low, high, said):
+    run.write_table("comparisons", run.table("comparisons").assign(ci_low=low, ci_high=high))
+    tags = {t.key: t.value for t in by_type(rec.run_records(run), rec.Tag)}
+    assert tags.get("against_reference") == said
 
 
 def test_reference_has_no_comparison_with_itself(run):
@@ -83,6 +141,7 @@ def test_synthetic_is_said_everywhere(run):
         assert rec.Tag("synthetic", "true") in found
         assert by_type(found, rec.Description)[0].text.startswith("**SYNTHETIC DATA")
     assert by_type(rec.run_records(run), rec.Dataset)[0].name == "synthetic demo"
+    assert rec.display_name(run, "synthetic_tiny") == "synthetic_tiny"  # once is enough
 
 
 def test_real_cohort_has_no_banner_and_no_patient_ids_in_readable_tables(run):
@@ -91,8 +150,9 @@ def test_real_cohort_has_no_banner_and_no_patient_ids_in_readable_tables(run):
     found = list(rec.run_records(run))
     assert rec.Tag("synthetic", "false") in found
     assert "SYNTHETIC" not in by_type(found, rec.Description)[0].text
-    for table in by_type(found, rec.ReadableTable):
-        assert "S0001" not in table.frame.to_csv()
+    found += list(rec.model_records(run, "ridge"))
+    for table in by_type(found, rec.ReadableTable) + by_type(found, rec.EvaluationTable):
+        assert not re.search(r"\bS\d{4}\b", table.frame.to_csv()), table.path
     assert by_type(rec.model_records(run, "ridge"), rec.Model)[0].registered_name == "immunocast-ridge"
 
 
@@ -107,6 +167,7 @@ def test_patient_tables_can_be_left_out(run):
 def test_dataset_holds_counts_but_no_rows(run):
     dataset = by_type(rec.run_records(run), rec.Dataset)[0]
     assert dataset.n_rows == sum(dataset.n_by_cohort.values()) == 120
+    assert dataset.events_by_cohort == {"north": 31, "south": 29}
     assert "S0001" not in repr(dataset)
 
 

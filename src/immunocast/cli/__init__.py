@@ -13,7 +13,11 @@ import typer
 from immunocast import __version__
 
 # each registers its commands
-from immunocast.cli import check, cohorts, explain, flow, importance, map, results, score, sql  # noqa: F401
+from immunocast.cli import card, check, cohorts, explain, flow, importance, map, results, score, sql  # noqa: F401
+from immunocast.cli import promote as _promote  # noqa: F401
+from immunocast.cli import publish as _publish  # noqa: F401
+from immunocast.cli import reproduce as _reproduce  # noqa: F401
+from immunocast.cli import sweeps as _sweeps  # noqa: F401
 from immunocast.cli._common import app
 from immunocast.errors import ImmunocastError
 

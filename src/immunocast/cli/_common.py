@@ -40,11 +40,11 @@ class Format(StrEnum):
 FormatOption = Annotated[Format, typer.Option("--format", help="How to print.")]
 
 
-def find_run(run: str, runs_dir: Path) -> RunFolder:
-    """Find a finished run by its id, the id's beginning, or 'latest'."""
-    from immunocast.store.runfolder import find_run
+def find_run(run: str, runs_dir: Path, tracking_uri: str | None = None) -> RunFolder:
+    """Find a finished run by its id, the id's beginning, or 'latest'; fetch it where only MLflow has it."""
+    from immunocast.cli._fetch import find_or_fetch
 
-    return find_run(runs_dir, run)
+    return find_or_fetch(run, runs_dir, tracking_uri)
 
 
 def print_table(frame: pd.DataFrame, output: Format, title: str = "") -> None:

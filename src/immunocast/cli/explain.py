@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from immunocast.cli._common import RunOption, RunsDir, app, check_target, find_run
+from immunocast.cli._fetch import TrackingUri, require_fold_bundles, require_known_classes, with_final_bundle
 from immunocast.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ def explain(
     expression: Annotated[Path | None, typer.Option(help="Matrix of the new patients' expression.")] = None,
     cohort_id: Annotated[str | None, typer.Option(help="Cohort of the new patients.")] = None,
     runs_dir: RunsDir = Path("runs"),
+    tracking_uri: TrackingUri = None,
 ) -> None:
     """Explain one patient by a model that did not train on that patient.
 
@@ -65,13 +67,17 @@ def explain(
     from immunocast.run_inputs import PATIENT_TABLES, explain_inputs
 
     asked = [parse_what_if(q) for q in question or []]
-    folder = find_run(run, runs_dir)
+    folder = find_run(run, runs_dir, tracking_uri)
+    if file is None:
+        require_fold_bundles(folder)
+    require_known_classes(folder)
     if out is not None:
         kept = (file, "the file of the patients") if file else (folder.path / "report.html", "the report of the run")
         check_target(out, *kept, "patient.html")
     about = folder.manifest()
     tables = {name: folder.table(name) for name in PATIENT_TABLES if folder.has_table(name)}
     name = model or _default_model(about, tables)
+    with_final_bundle(folder, name, tracking_uri)
     inputs = explain_inputs(folder)
     top = 0 if out is None else max(CURVES - sum(a.value is None for a in asked), 0)
     if file is None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from immunocast.cli._common import Format, FormatOption, RunsDir, app, find_run, print_table
+from immunocast.cli._fetch import TrackingUri, fetch_named, find_or_fetch
 from immunocast.cli._runs import CohortOption, RunsOption, SinceOption
 from immunocast.errors import ConfigError
 
@@ -32,15 +33,18 @@ def importance(
     top: Annotated[int, typer.Option(min=1, help="Features to show, in each subgroup.")] = 10,
     output: FormatOption = Format.TABLE,
     runs_dir: RunsDir = Path("runs"),
+    tracking_uri: TrackingUri = None,
 ) -> None:
     """Show which features drive the predictions: mean |SHAP| with interval and rank interval."""
     if compare is not None:
         if run or since or cohort:
             raise ConfigError("--compare names its two runs itself: leave out --run, --since and --cohort.")
+        compare = tuple(find_or_fetch(r, runs_dir, tracking_uri).path.name for r in compare)  # type: ignore[assignment]
         _compare(compare, model, by, group, top, output, runs_dir)
         return
     from immunocast.query import importance as found_importance
 
+    run = fetch_named(run, runs_dir, tracking_uri)
     table = found_importance(model, by, group, since, run, cohort=cohort, runs_dir=runs_dir)
     table = table.groupby(["run_id", "level"], sort=False).head(top)
     if output is not Format.TABLE:

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from immunocast.cli._common import Format, FormatOption, RunOption, RunsDir, app, find_run, print_table
+from immunocast.cli._fetch import TrackingUri
 from immunocast.cli._runs import CohortOption, SinceOption
 
 
@@ -43,13 +44,14 @@ def tables(
     run: RunOption = "latest",
     output: FormatOption = Format.TABLE,
     runs_dir: RunsDir = Path("runs"),
+    tracking_uri: TrackingUri = None,
 ) -> None:
     """List the tables of a run, or the columns of one."""
     import pandas as pd
 
     from immunocast.store.describe import describe
 
-    folder = find_run(run, runs_dir)
+    folder = find_run(run, runs_dir, tracking_uri)
     if table is not None or output is not Format.TABLE:
         print_table(describe(folder, table), output)
         return

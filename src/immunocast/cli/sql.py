@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from immunocast.cli._common import Format, RunsDir, app, check_target, print_table
+from immunocast.cli._fetch import TrackingUri, fetch_named
 from immunocast.cli._runs import CohortOption, RunsOption, SinceOption
 from immunocast.errors import ConfigError
 
@@ -39,6 +40,7 @@ def sql(
     timeout: Annotated[float, typer.Option(help="Most seconds.")] = 60.0,
     memory: Annotated[int, typer.Option(help="Most memory, MiB.")] = 2048,
     runs_dir: RunsDir = Path("runs"),
+    tracking_uri: TrackingUri = None,
 ) -> None:
     """Answer a SELECT over the tables of all runs (DuckDB, read-only); each has a column run_id."""
     from immunocast.query.ask import answer, to_frame
@@ -48,6 +50,7 @@ def sql(
     if out is not None:
         _check_out(out, force)
     form = _form(output, out)
+    run = fetch_named(run, runs_dir, tracking_uri)
     try:
         found = answer(statement, select(runs_dir, run, since, cohort), Limits(timeout, memory))
     except (QueryLimitError, QueryInterrupted) as stopped:

@@ -57,7 +57,7 @@ def decision_sheets(view: RunView) -> list[Sheet]:
             for row in found.values():
                 notes.add(row["note"], name)
         heads = ["Model", "Threshold", "Acted on", *(_measures(view)[m] for m in measures)]
-        title = f"fixed at {threshold:g}" if rule == "fixed" else _rule_label(rule)
+        title = f"fixed at {threshold:g}" if rule == "fixed" else rule_label(rule)
         sheets.append(Sheet(heads, rows, notes.lines(), place_of(rows, view.label(view.headline)), title))
     return [s for s in sheets if s.rows]
 
@@ -84,7 +84,7 @@ def decision_cohort_sheets(view: RunView) -> list[Sheet]:
             for row in found.values():
                 notes.add(row["note"], cohort_id)
         heads = ["Cohort", "Acted on", *(_measures(view)[m] for m in measures)]
-        title = f"fixed at {threshold:g}" if rule == "fixed" else _rule_label(rule)
+        title = f"fixed at {threshold:g}" if rule == "fixed" else rule_label(rule)
         sheets.append(Sheet(heads, rows, notes.lines(), None, title))
     return [s for s in sheets if len(s.rows) > 1 and len(s.heads) > 2]
 
@@ -106,14 +106,14 @@ def threshold_sheet(view: RunView) -> Sheet:
             rows.append(
                 [
                     Cell(name),
-                    Cell(_rule_label(rule)),
+                    Cell(rule_label(rule)),
                     Cell(text.number(final["threshold"].iloc[0], 3) or "–" if len(final) else "–"),
                     Cell(span or "–"),
                     Cell(f"{len(folds):,}"),
                 ]
             )
             for note in part["note"].dropna().unique():
-                notes.add(note, _rule_label(rule))
+                notes.add(note, rule_label(rule))
     heads = ["Model", "Rule", "From all patients", "Over training folds", "Folds"]
     return Sheet(heads, rows, notes.lines())
 
@@ -180,7 +180,7 @@ def _measures(view: RunView) -> dict[str, str]:
     return {k: v.replace("per event", "per responder") for k, v in MEASURES.items()}
 
 
-def _rule_label(rule: str) -> str:
+def rule_label(rule: str) -> str:
     """A rule of thresholds in words."""
     if rule == "youden":
         return "Youden’s index (largest sensitivity + specificity in training)"

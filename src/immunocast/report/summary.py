@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import re
-
 import pandas as pd
 
 from immunocast.report import text
+from immunocast.report.summary_tables import md, summary_tables
 from immunocast.report.verdict import prognostic_sentence, verdict
 from immunocast.report.view import RunView
 from immunocast.store.runfolder import RunFolder
 
-_MOST_WARNINGS = 5
-_FAIR = (
-    "Difference: in AUROC, on the patients whom both models could score fairly. "
-    "AUROCs on different n can't be compared."
-)
+_MOST_CODES = 6
 _SHOWN = ("auroc", "brier", "calibration_slope", "calibration_intercept")
 
 
@@ -80,20 +75,19 @@ def summary_markdown(run: RunFolder) -> str:
     # one paragraph: what a tracker shows of a description before "more" is four lines
     mark = "SYNTHETIC DATA, no patient exists. " if view.synthetic else ""
     lines = [
-        f"**{mark}{_md(said.answer)}**",
+        f"**{mark}{md(said.answer)}**",
         "",
-        f"- {_md(said.comparison)}",
-        f"- {_md(said.calibration)}",
-        f"- Cohort **{_md(view.name)}**: {counts['n']:,} patients in {len(view.cohort_ids)} cohorts, "
+        f"- {md(said.comparison)}",
+        f"- {md(said.calibration)}",
+        f"- Cohort **{md(view.name)}**: {counts['n']:,} patients in {len(view.cohort_ids)} cohorts, "
         f"{counts['n_events']:,} events ({view.words.rate} {counts['rate'] or 'unknown'}). "
-        f"Endpoint: {_md(view.words.title)}. "
-        f"Validation: {_md(text.scheme_label(view.scheme))}, {_md(text.SCHEMES.get(view.scheme, ''))}.",
+        f"Endpoint: {md(view.words.title)}. "
+        f"Validation: {md(text.scheme_label(view.scheme))}, {md(text.SCHEMES.get(view.scheme, ''))}.",
         "",
-        _markdown_table(results_table(run, recalibrated=False)),
-        "",
-        *([_FAIR, ""] if view.reference else []),
         *_warning_lines(view),
         "",
+        *_control_lines(view),
+        *(line for part in summary_tables(view) for line in (part, "")),
         f"{prognostic_sentence(view)} Figures, methods and limits: artifact `report.html`.",
     ]
     return text.typographic("\n".join(lines)) + "\n"
@@ -115,29 +109,33 @@ def _difference(view: RunView, model: str, recalibration: str) -> str:
 
 
 def _warning_lines(view: RunView) -> list[str]:
+    """Errors and warnings, a line a code, the most severe first."""
     found = view.warnings
     if found.empty:
         return ["No warnings." if view.run.has_table("checks") else "Checks have not run."]
-    lines = [f"**{len(found)} warning{'s' if len(found) > 1 else ''}**", ""]
-    for row in found.head(_MOST_WARNINGS).to_dict("records"):
-        where = "" if pd.isna(row["cohort_id"]) else f" ({_md(row['cohort_id'])})"
-        waived = "" if pd.isna(row["waived_because"]) else f" Waived: {_md(row['waived_because'])}."
-        lines.append(f"- {_md(row['code'])}{where}: {_md(row['message'])}.{waived}".replace("..", "."))
-    if len(found) > _MOST_WARNINGS:
-        lines.append(f"- and {len(found) - _MOST_WARNINGS} more in the report")
+    codes = list(dict.fromkeys(found["code"]))
+    lines = [f"**{len(found)} warning{'s' if len(found) > 1 else ''}, by code**", ""]
+    for code in codes[:_MOST_CODES]:
+        rows = found[found["code"] == code]
+        first = rows.iloc[0]
+        severity = "error" if rows["severity"].eq("error").any() else "warning"
+        waived = "" if pd.isna(first["waived_because"]) else f" Waived: {md(first['waived_because'])}."
+        others = f" And {len(rows) - 1} more of this code." if len(rows) > 1 else ""
+        where = "" if pd.isna(first["cohort_id"]) else f", {md(first['cohort_id'])}"
+        message = md(first["message"]).rstrip(".")
+        message += "" if message.endswith("?") else "."
+        lines.append(f"- **{md(code)}** ({severity}{where}): {message}{waived}{others}")
+    if len(codes) > _MOST_CODES:
+        lines.append(f"- and {len(codes) - _MOST_CODES} more in the report")
     return lines
 
 
-def _markdown_table(frame: pd.DataFrame) -> str:
-    # short heads: MLflow renders tables without borders, and wide ones wrap into each other
-    heads = [re.sub(r"^AUROC difference vs .*", "Difference", str(c)).replace("Calibration ", "") for c in frame]
-    heads = [h[0].upper() + h[1:] if h != "n" else h for h in heads]
-    lines = ["| " + " | ".join(heads) + " |", "|:---|" + "---:|" * (len(heads) - 1)]
-    lines += ["| " + " | ".join(_md(cell) for cell in row) + " |" for row in frame.itertuples(index=False)]
-    return "\n".join(lines)
-
-
-def _md(value: object) -> str:
-    """Text from data, with what markdown or HTML would read as markup escaped."""
-    escaped = str(value).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    return re.sub(r"([\\`*_\[\]|])", r"\\\1", escaped).replace("\n", " ")
+def _control_lines(view: RunView) -> list[str]:
+    """The controls that can fail: what became of each."""
+    frame = view.table("controls")
+    frame = frame[frame["verdict"].ne("none") & frame["cohort_id"].eq("combined")] if len(frame) else frame
+    said = [
+        f"{text.humanise(str(row.control))} ({md(view.label(str(row.model)))}): {row.verdict}"
+        for row in frame.itertuples()
+    ]
+    return [f"Controls: {'; '.join(said)}.", ""] if said else []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import re
 from collections.abc import Sequence
 from functools import cached_property
@@ -49,6 +50,17 @@ class RunView:
         self.models: dict[str, dict[str, Any]] = self.manifest["models"]
         self.provenance: dict[str, Any] = self.manifest.get("provenance", {})
         self._tables: dict[str, pd.DataFrame] = {}
+
+    def about(self, model: str) -> RunView:
+        """The same run with another model in the headline's place, so that its sentences speak of that one.
+
+        Tables that were read are shared, not read again.
+        """
+        other = copy.copy(self)
+        other.headline = model
+        for name in ("order", "graded", "explained"):  # the order of models begins with the headline
+            other.__dict__.pop(name, None)
+        return other
 
     # ---- tables
 

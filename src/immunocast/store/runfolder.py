@@ -69,6 +69,11 @@ class RunFolder:
         if name not in TABLES:
             raise NotFoundError(f"There is no table {name!r}. Tables: {', '.join(TABLES)}.")
         if not self.has_table(name):
+            if f"tables/{name}.parquet" in self.read_json("manifest.json").get("digests", {}):
+                raise NotFoundError(
+                    f"{self.path} has no table {name!r}, though the run made it: it was left out when the run was "
+                    "published, or was deleted here. The original run folder has it."
+                )
             raise NotFoundError(f"{self.path} has no table {name!r}: the stage that writes it has not run.")
         return pd.read_parquet(self.table_path(name))
 
@@ -80,7 +85,10 @@ class RunFolder:
         """Write a JSON file, keys sorted."""
         path = self.path / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
+        # never half of a file, also where the process is killed or the disk is full
+        part = path.with_name(f".{path.name}.part")
+        part.write_text(json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
+        part.replace(path)
         return path
 
     def read_json(self, name: str) -> dict[str, Any]:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, unquote, urlencode, urlsplit, urlunsplit
 
 from immunocast.errors import ConfigError
 
@@ -23,7 +24,8 @@ def prepare_environment() -> None:
         "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
         "MLFLOW_LOGGING_LEVEL": "WARNING",
         "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
-        "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+        # after 0, 4 and 8 s: a server that is being started again is waited for, one that is gone is told soon
+        "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",
         "GIT_PYTHON_REFRESH": "quiet",
     }.items():
         os.environ.setdefault(name, value)
@@ -43,7 +45,7 @@ def resolve_uri(tracking_uri: str | None) -> str:
             f"tracking.tracking_uri {uri!r} is a folder, which MLflow no longer uses as a store. "
             f"Use a SQLite file: sqlite:///{Path(uri.removeprefix('file://')).absolute() / 'mlflow.db'}"
         )
-    if tracking_uri and urlsplit(uri).password:
+    if tracking_uri and secrets_in(uri):
         raise ConfigError(
             "tracking.tracking_uri holds a password, which would be stored with every run. Leave it "
             "empty and set MLFLOW_TRACKING_URI, or for a server MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD."
@@ -54,14 +56,50 @@ def resolve_uri(tracking_uri: str | None) -> str:
     return uri
 
 
+#: Keys of an address's query that hold secrets, as libpq and other drivers name them.
+_SECRET_KEYS = ("password", "passwd", "pwd", "sslpassword", "token")
+#: Variables of the environment that hold secrets of a store.
+_SECRET_VARIABLES = ("MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN", "PGPASSWORD", "AWS_SECRET_ACCESS_KEY")
+
+
 def without_secrets(uri: str) -> str:
     """An address without user and password, fit for files and messages.
 
-    >>> without_secrets("postgresql://me:secret@db/mlflow")
-    'postgresql://db/mlflow'
+    >>> without_secrets("postgresql://me:secret@db/mlflow?user=me&password=secret&sslmode=require")
+    'postgresql://db/mlflow?sslmode=require'
     """
-    place = urlsplit(uri).netloc
-    return uri.replace(place, place.rpartition("@")[2], 1) if "@" in place else uri
+    parts = urlsplit(uri)
+    kept = [(k, v) for k, v in parse_qsl(parts.query) if k.lower() not in (*_SECRET_KEYS, "user")]
+    if "@" not in parts.netloc and kept == parse_qsl(parts.query):
+        return uri
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2], query=urlencode(kept)))
+
+
+def secrets_in(uri: str) -> list[str]:
+    """The passwords that an address holds, as written and as meant.
+
+    >>> secrets_in("http://me:p%40ss@host"), secrets_in("http://me@host")
+    (['p%40ss', 'p@ss'], [])
+    """
+    parts = urlsplit(uri)
+    found = [parts.password] if parts.password else []
+    pairs = [pair.partition("=") for pair in parts.query.split("&")]  # as written, parse_qsl gives the meaning only
+    found += [value for key, _, value in pairs if key.lower() in _SECRET_KEYS]
+    return list(dict.fromkeys(text for secret in found for text in (secret, unquote(secret)) if text))
+
+
+def scrubbed(text: str, uri: str = "") -> str:
+    """A text of another library without the secrets that this process knows, fit for messages, logs and tags.
+
+    >>> scrubbed("no answer from http://me:secret@host:5000/api", "http://me:secret@host:5000")
+    'no answer from http://host:5000/api'
+    """
+    text = re.sub(r"(\w+://)[^/\s]*@", r"\1", text)
+    known = [*secrets_in(uri), *(os.environ.get(name, "") for name in _SECRET_VARIABLES)]
+    for secret in sorted(known, key=len, reverse=True):
+        if len(secret) > 2:  # a shorter one would tear words apart
+            text = text.replace(secret, "***")
+    return text
 
 
 def requirements(bundle: Path) -> list[str]:

@@ -14,14 +14,12 @@ from immunocast.store.runfolder import RunFolder
 
 def describe_model(run: RunFolder, model: str, label: str, spec: ModelSpec) -> str:
     """Markdown: the headline estimates with intervals, the comparison, and what the model needs."""
-    rows = run.table("metrics").to_dict("records") if run.has_table("metrics") else []
-    headline = {
-        row["metric"]: row
-        for row in rows
-        if (row["model"], row["recalibration"], row["cohort_id"], row["subgroup"]) == (model, "none", "combined", "all")
-        and pd.isna(row["threshold_or_horizon"])
-        and pd.notna(row["estimate"])
-    }
+    rows = run.table("metrics") if run.has_table("metrics") else pd.DataFrame({"model": []})
+    if len(rows):
+        own = (rows["model"] == model) & (rows["recalibration"] == "none") & (rows["subgroup"] == "all")
+        own &= (rows["cohort_id"] == "combined") & rows["threshold_or_horizon"].isna() & rows["estimate"].notna()
+        rows = rows[own]
+    headline: dict[str, dict[Any, Any]] = {str(row["metric"]): row for row in rows.to_dict("records")}
     about = run.manifest()
     words = words_of(str(about.get("endpoint", "response")), about.get("endpoint_settings"))
     first = f"**{label}**"
@@ -30,13 +28,9 @@ def describe_model(run: RunFolder, model: str, label: str, spec: ModelSpec) -> s
         first += f", {auroc['n_events']:,} {words.events}"
     # a UI shows the first lines only: one paragraph, two blanks being markdown's line break
     lines = [first + "  "]
-    compared = run.table("comparisons").to_dict("records") if run.has_table("comparisons") else []
-    for row in compared:
-        wanted = (row["model"], row["cohort_id"], row["metric"]) == (model, "combined", "auroc")
-        wanted &= row["subgroup"] == "all" and row["reference_model"] == about.get("reference_model")
-        if wanted and pd.notna(row["difference"]):
-            text = _with_interval(row, "difference", "+.3f")
-            lines.append(f"AUROC minus {row['reference_model']}: {text}, {row['n_common']:,} patients in common  ")
+    for row in _differences(run, model, about.get("reference_model")):
+        text = _with_interval(row, "difference", "+.3f")
+        lines.append(f"AUROC minus {row['reference_model']}: {text}, {row['n_common']:,} patients in common  ")
     lines.append("")
     for name, row in headline.items():
         lines.append(f"- {name.replace('_', ' ')} {_with_interval(row, 'estimate', '.3f')}")
@@ -49,7 +43,18 @@ def describe_model(run: RunFolder, model: str, label: str, spec: ModelSpec) -> s
         "Missing values": spec.missing_rule,
         "Trained before this run on": ", ".join(spec.trained_on),
     }
-    return "\n".join([*lines, "", *(f"{name}: {fact}  " for name, fact in facts.items() if fact)])
+    links = "Open: [the run that made it](parent:) · [its report](parent:report.html)"
+    return "\n".join([*lines, "", *(f"{name}: {fact}  " for name, fact in facts.items() if fact), "", links])
+
+
+def _differences(run: RunFolder, model: str, reference: str | None) -> list[dict[Any, Any]]:
+    """The model's AUROC over all cohorts against the reference: one row, none where they were not compared."""
+    if not run.has_table("comparisons"):
+        return []
+    rows = run.table("comparisons")
+    wanted = (rows["model"] == model) & (rows["reference_model"] == reference) & (rows["metric"] == "auroc")
+    wanted &= (rows["cohort_id"] == "combined") & (rows["subgroup"] == "all") & rows["difference"].notna()
+    return rows[wanted].to_dict("records")
 
 
 def _with_interval(row: dict[Any, Any], value: str, style: str) -> str:

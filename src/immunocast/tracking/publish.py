@@ -1,26 +1,44 @@
 """Publish a run folder: one parent run, a child run a model; safe to repeat.
 
 What identifies a publication is the run's id and the digests of its tables and bundles. Publishing the same
-folder again finds it and changes nothing; one that broke off is completed.
+folder again finds it and changes nothing; one that broke off is completed. `claims` keeps two publishers of one
+folder apart, also on two hosts.
 """
 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import hashlib
 import json
+import os
+import shlex
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 
-from immunocast.errors import NotFoundError
+import pandas as pd
+
+from immunocast.errors import ConfigError, NotFoundError, PublishError
 from immunocast.store.runfolder import RunFolder
+from immunocast.tracking import claims
 from immunocast.tracking import records as rec
+from immunocast.tracking.claims import KEY, PARENT, STATE
+from immunocast.tracking.links import Addresses, addressed
 from immunocast.tracking.mlflow import RunHandle, Tracker
+from immunocast.tracking.mlflow.log import log
+from immunocast.tracking.mlflow.models import has_version, link_model, log_model
+from immunocast.tracking.mlflow.views import ensure_views
+from immunocast.tracking.readable import readable_tables
 
-#: Tags by which a publication is found again, and by which it is known to be whole.
-KEY, STATE = "publish_key", "published"
 #: Tag of a child run: "name/version" in the registry.
 VERSION = "immunocast.model_version"
+#: Tag of MLflow's own: the colour of a run in charts, which it would draw by chance, some twice.
+COLOUR = "mlflow.runColor"
+_COLOURS = (
+    "#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#8c564b", "#7f7f7f", "#bcbd22", "#6a3d9a",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -34,6 +52,7 @@ class PublishedRun:
     already : True where everything was there before and nothing was changed.
     model_runs : MLflow's ids of the child runs, by model.
     model_versions : "name/version" of what was registered, by model.
+    twice : MLflow's ids of other publications of the same folder, which a publisher on another host made meanwhile.
     """
 
     run_id: str
@@ -41,11 +60,19 @@ class PublishedRun:
     already: bool
     model_runs: dict[str, str] = field(default_factory=dict)
     model_versions: dict[str, str] = field(default_factory=dict)
+    twice: tuple[str, ...] = ()
 
     def message(self) -> str:
         """What to tell the user, in a line."""
         said = "was published before, nothing changed" if self.already else "published"
-        return f"MLflow: {said}, {len(self.model_runs)} models, {self.url}"
+        line = f"MLflow: {said}, {len(self.model_runs)} models, {self.url}"
+        if self.twice:
+            line += (
+                f"\nThe same run folder is published more than once, from another host at the same time: {self.run_id} "
+                f"is the one that counts here, delete the others in MLflow, with the versions that they registered: "
+                f"{', '.join(self.twice)}"
+            )
+        return line
 
 
 def publish_key(run: RunFolder) -> str:
@@ -56,8 +83,25 @@ def publish_key(run: RunFolder) -> str:
     return hashlib.sha256(content.encode()).hexdigest()[:12]
 
 
+def publish_command(run: RunFolder, tracker: Tracker) -> str:
+    """The command that publishes a sealed run folder, or completes what broke off."""
+    words = ["immunocast", "publish", run.run_id]
+    runs = run.path.absolute().parent
+    if runs != Path(os.environ.get("IMMUNOCAST_RUNS") or "runs").absolute():
+        words += ["--runs-dir", str(runs)]
+    for option, value in tracker.options().items():
+        words += [option, value]
+    return shlex.join(words)
+
+
 def publish(
-    run: RunFolder, tracker: Tracker, handle: RunHandle | None = None, *, log_patient_tables: bool = True
+    run: RunFolder,
+    tracker: Tracker,
+    handle: RunHandle | None = None,
+    *,
+    log_patient_tables: bool = True,
+    take_over: bool = False,
+    sweep_run: str | None = None,
 ) -> PublishedRun:
     """Publish a run folder to MLflow, or complete or find what was published before.
 
@@ -67,24 +111,22 @@ def publish(
     tracker : where to.
     handle : the open run of `Tracker.pipeline_run` to fill; None opens one.
     log_patient_tables : see `records.run_records`.
+    take_over : complete a publication that a process of another host began and has not ended; only right where that
+        process is dead.
+    sweep_run : MLflow's id of a sweep's run, below which a run that has to be opened is put.
 
     Raises
     ------
     NotFoundError
         Where the folder is no finished run.
-    ConfigError
-        Where MLflow cannot be reached or used.
+    PublishError
+        Where the store cannot be reached or used, where it fails half-way, and where another process publishes the
+        same folder. The run folder is as it was, and the call can be repeated.
     """
     if not run.manifest():
         raise NotFoundError(f"{run.path} has no manifest.json, so there is nothing to publish yet.")
-    key = publish_key(run)
-    with tracker.lock(f"publish {key}"):
-        known = tracker.find({KEY: key})
-        parent = next((i for i, tags in known.items() if "mlflow.parentRunId" not in tags), None)
-        if parent and known[parent].get(STATE) == "complete":
-            published = _recall(run, tracker, parent, known)
-        else:
-            published = _fill(run, tracker, key, parent, known, handle, log_patient_tables)
+    with _failing_as_unpublished(run, tracker):
+        published = _publish(run, tracker, handle, log_patient_tables, take_over, sweep_run)
     run.write_json(
         "mlflow.json",
         {
@@ -92,7 +134,7 @@ def publish(
             "experiment": tracker.experiment,
             "run_id": published.run_id,
             "url": published.url,
-            "publish_key": key,
+            "publish_key": publish_key(run),
             "model_runs": published.model_runs,
             "model_versions": published.model_versions,
         },
@@ -100,9 +142,74 @@ def publish(
     return published
 
 
+@contextlib.contextmanager
+def _failing_as_unpublished(run: RunFolder, tracker: Tracker) -> Iterator[None]:
+    try:
+        with tracker.told(own=run.path.absolute()):
+            yield
+    except claims.TakenError as error:
+        command = publish_command(run, tracker)
+        raise PublishError(
+            f"Not published: {error} When it has ended: {command}, or, only if it is dead, with --take-over."
+        ) from None
+    except ConfigError as error:
+        raise PublishError(
+            f"Computed, but not published. {error} The run folder {run.path} is whole. Then publish it with: "
+            f"{publish_command(run, tracker)}"
+        ) from error
+
+
+def _publish(
+    run: RunFolder,
+    tracker: Tracker,
+    handle: RunHandle | None,
+    log_patient_tables: bool,
+    take_over: bool,
+    sweep_run: str | None,
+) -> PublishedRun:
+    key = publish_key(run)
+    with tracker.lock(f"publish {key}"):
+        known = tracker.find({KEY: key})
+        claims.close_left(tracker, known, handle)
+        parent = _parent(known)
+        if parent is not None and known[parent].get(STATE) == "complete":
+            known = _without_lost_versions(tracker, known)
+        if parent is not None and known[parent].get(STATE) == "complete":
+            return _recall(run, tracker, parent, known)
+        published = _fill(run, tracker, key, parent, known, handle, log_patient_tables, take_over, sweep_run)
+        twice = claims.others(tracker, key, {published.run_id, *published.model_runs.values()})
+        return dataclasses.replace(published, twice=tuple(twice))
+
+
+def _parent(known: dict[str, dict[str, str]]) -> str | None:
+    """The run above the models: the complete one, else the oldest."""
+    tops = [i for i, tags in known.items() if tags.get(PARENT) not in known]
+    whole = [i for i in tops if known[i].get(STATE) == "complete"]
+    return next(iter([*whole, *tops]), None)
+
+
+def _below(known: dict[str, dict[str, str]], parent: str) -> dict[str, str]:
+    """The child runs of a parent, by model: the complete one where there are several."""
+    found: dict[str, str] = {}
+    for run_id, tags in known.items():
+        model = tags.get("model")
+        if model is None or tags.get(PARENT) != parent:
+            continue
+        if model not in found or known[found[model]].get(STATE) != "complete":
+            found[model] = run_id
+    return found
+
+
+def _without_lost_versions(tracker: Tracker, known: dict[str, dict[str, str]]) -> dict[str, dict[str, str]]:
+    """Take a run for incomplete where its version is gone from the registry: publishing again registers it anew."""
+    lost = {i for i, tags in known.items() if VERSION in tags and not has_version(tracker, tags[VERSION])}
+    above = {known[i].get(PARENT) for i in lost}
+    return {i: tags | {STATE: "started"} if i in lost | above else tags for i, tags in known.items()}
+
+
 def _recall(run: RunFolder, tracker: Tracker, parent: str, known: dict[str, dict[str, str]]) -> PublishedRun:
-    children = {tags["model"]: run_id for run_id, tags in known.items() if run_id != parent and "model" in tags}
-    versions = {tags["model"]: tags[VERSION] for tags in known.values() if VERSION in tags}
+    children = _below(known, parent)
+    versions = {model: known[i][VERSION] for model, i in children.items() if VERSION in known[i]}
     return PublishedRun(parent, tracker.run_url(parent), True, children, versions)
 
 
@@ -114,38 +221,54 @@ def _fill(
     known: dict[str, dict[str, str]],
     handle: RunHandle | None,
     log_patient_tables: bool,
+    take_over: bool,
+    sweep_run: str | None,
 ) -> PublishedRun:
+    if handle is not None and tracker.is_deleted(handle.run_id):
+        handle = None
     if parent is None and handle is None:
-        top = tracker.start(rec.display_name(run, run.run_id), {KEY: key})
-    elif parent is None or (handle is not None and parent == handle.run_id):
-        assert handle is not None
+        parent = claims.left_open(tracker, run.run_id)
+    if handle is not None and parent == handle.run_id:
         top = handle
+    elif parent is None:
+        top = claims.claim(tracker, key, rec.run_name(run), handle, sweep_run)
     else:
+        claims.refuse_taken(tracker, parent, take_over)
         top = tracker.resume(parent)
     # the pipeline closes the run that it opened itself
     with contextlib.nullcontext() if top is handle else tracker.closing(top.run_id):
-        tracker.rename(top.run_id, rec.display_name(run, run.run_id))
-        tracker.log(top.run_id, [rec.Tag(KEY, key), rec.Tag(STATE, "started")])
+        tracker.rename(top.run_id, rec.run_name(run))
+        log(tracker, top.run_id, [rec.Tag(KEY, key), rec.Tag(STATE, "started")])
         runs: dict[str, str] = {}
         versions: dict[str, str] = {}
-        before = {tags.get("model"): i for i, tags in known.items() if i != top.run_id}
+        readable = readable_tables(run)
+        before = _below(known, top.run_id)
         for model in run.manifest().get("models", {}):
             child = before.get(model)
             if child is not None and known[child].get(STATE) == "complete":
                 version = known[child].get(VERSION)
             else:
-                child, version = _fill_model(run, tracker, key, model, top.run_id, child)
+                child, version = _fill_model(run, tracker, key, model, top.run_id, child, readable)
             runs[model] = child
             if version is not None:
                 versions[model] = version
         # the parent's tag comes last: it says that everything below is there
-        tracker.log(top.run_id, rec.run_records(run, log_patient_tables=log_patient_tables), _created_ms(run))
-        tracker.log(top.run_id, [rec.Tag(STATE, "complete")])
+        records = rec.run_records(run, log_patient_tables=log_patient_tables, readable=readable)
+        here = Addresses(tracker.experiment_id, run.run_id, top.run_id)
+        log(tracker, top.run_id, addressed(records, here), _created_ms(run))
+        ensure_views(tracker)
+        log(tracker, top.run_id, [rec.Tag(STATE, "complete")])
     return PublishedRun(top.run_id, top.url, False, runs, versions)
 
 
 def _fill_model(
-    run: RunFolder, tracker: Tracker, key: str, model: str, parent: str, child: str | None
+    run: RunFolder,
+    tracker: Tracker,
+    key: str,
+    model: str,
+    parent: str,
+    child: str | None,
+    readable: dict[str, pd.DataFrame],
 ) -> tuple[str, str | None]:
     if child is None:
         name = model  # short: the parent's name, the tag and the description say that a run is synthetic
@@ -153,20 +276,27 @@ def _fill_model(
     else:
         tracker.resume(child)
     with tracker.closing(child):
-        records = list(rec.model_records(run, model))
+        here = Addresses(tracker.experiment_id, run.run_id, child, parent)
+        records = list(addressed(rec.model_records(run, model, readable), here))
         plain = [r for r in records if not isinstance(r, rec.Model)]
         done = [rec.Tag(STATE, "complete")]
         named = None
-        tracker.log(child, plain, _created_ms(run))
+        colour = rec.Tag(COLOUR, _colour(list(run.manifest()["models"]).index(model)))
+        log(tracker, child, [*plain, colour], _created_ms(run))
         for bundle in (r for r in records if isinstance(r, rec.Model)):
-            model_id, version = tracker.log_model(child, bundle, plain, _created_ms(run))
+            model_id, version = log_model(tracker, child, bundle, plain, _created_ms(run))
             if model == run.manifest().get("headline_model"):
-                tracker.link_model(parent, model_id)
+                link_model(tracker, parent, model_id)
             if version is not None:
                 named = f"{bundle.registered_name}/{version}"
                 done.append(rec.Tag(VERSION, named))
-        tracker.log(child, done)
+        log(tracker, child, done)
     return child, named
+
+
+def _colour(place: int) -> str:
+    """A colour by a model's place in the run; the colour-blind tell the first six apart (Okabe and Ito 2008)."""
+    return _COLOURS[place % len(_COLOURS)]
 
 
 def _created_ms(run: RunFolder) -> int:

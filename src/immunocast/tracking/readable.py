@@ -298,8 +298,10 @@ def _rounded(values: pd.Series, decimals: int) -> pd.Series:
 
 
 def _in_reading_order(frame: pd.DataFrame) -> pd.DataFrame:
-    """All cohorts together before each of them, AUROC before the others; else as in the table."""
+    """Own output before recalibrated, all cohorts together before each, AUROC before others; else as in the table."""
     order = 2 * frame["cohort_id"].ne("combined") + frame["metric"].ne("auroc").astype(int)
+    if "recalibration" in frame:
+        order += 4 * frame["recalibration"].ne("none")
     return frame.loc[order.sort_values(kind="stable").index]
 
 

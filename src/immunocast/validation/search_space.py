@@ -36,16 +36,32 @@ def checked_space(name: str, model: Any) -> dict[str, dict[str, Any]]:
     if not isinstance(space, Mapping):
         raise ConfigError(f"models.{name}.search is {space!r}; it must map parameters to ranges. {_MEND}")
     known = model.get_params(deep=True)
-    for key, spec in space.items():
+    for key in space:
         where = f"models.{name}.search.{key}"
         if key not in known or key == "search":
             near = sorted(k for k in known if k.startswith(str(key).split("__")[0] + "__")) or sorted(known)
             raise ConfigError(f"{where}: the model has no such parameter. It has: {', '.join(near[:30])}.")
         if not _plain(known[key]):
             raise ConfigError(f"{where}: only plain values can be searched, and the model's is {known[key]!r}.")
-        if problem := _problem(spec):
-            raise ConfigError(f"{where} is {spec!r}: {problem}. {_MEND}")
-    return {str(key): dict(spec) for key, spec in space.items()}
+    return {str(key): checked_range(f"models.{name}.search.{key}", spec) for key, spec in space.items()}
+
+
+def checked_range(where: str, spec: Any) -> dict[str, Any]:
+    """A range as it stands.
+
+    Parameters
+    ----------
+    where : its key, for messages.
+    spec : what was written for it.
+
+    Raises
+    ------
+    ConfigError
+        Where it is no range.
+    """
+    if problem := _problem(spec):
+        raise ConfigError(f"{where} is {spec!r}: {problem}. {_MEND}")
+    return dict(spec)
 
 
 def _plain(value: Any) -> bool:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
+
+import numpy as np
 
 from immunocast.errors import ConfigError
 from immunocast.validation.search_space import distributions
 
 #: Seconds that a worker waits for another one that is writing.
 _PATIENCE = 120
+#: What is good, as Optuna spells it.
+Direction = Literal["minimize", "maximize"]
 _SQLITE, _JOURNAL = (".db", ".sqlite", ".sqlite3"), (".log", ".journal")
 
 
@@ -45,6 +49,33 @@ def _contains(distribution: Any, value: Any) -> bool:
     number = isinstance(value, int | float) and not isinstance(value, bool)
     whole = isinstance(distribution.low, int)
     return number and distribution.low <= value <= distribution.high and (not whole or float(value).is_integer())
+
+
+def propose(
+    space: Mapping[str, Mapping[str, Any]],
+    trials: Sequence[Trial],
+    seed: Sequence[int],
+    direction: Direction = "minimize",
+) -> dict[str, Any]:
+    """The next parameters: a sampler that is seeded by the trial's number looks at finished trials.
+
+    Parameters
+    ----------
+    space : ranges by parameter (`search_space`).
+    trials : the finished trials that it may look at.
+    seed : numbers that together seed the sampler; the trial's own is one of them.
+    direction : "minimize" or "maximize", what is good in `Trial.value`.
+    """
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    state = int(np.random.SeedSequence(list(seed)).generate_state(1)[0])
+    study = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=state), direction=direction)
+    known = distributions(space)
+    for trial in trials:
+        study.add_trial(trial.frozen(known))
+    params = study.ask(known).params
+    return {key: params[key] for key in sorted(params)}
 
 
 @dataclass(frozen=True)
@@ -95,13 +126,15 @@ class Studies:
                 f"tuning.storage {path} cannot be used: {first}. Name another file, or remove this one."
             ) from error
 
-    def open(self, name: str) -> Kept:
+    def open(self, name: str, direction: Direction = "minimize") -> Kept:
         """The study of a name, with what was kept of it."""
         if self.path is None:
             return Kept(None)
         import optuna
 
-        return Kept(optuna.create_study(storage=self._open(), study_name=name, load_if_exists=True))
+        return Kept(
+            optuna.create_study(storage=self._open(), study_name=name, load_if_exists=True, direction=direction)
+        )
 
 
 @dataclass(frozen=True)

@@ -24,8 +24,8 @@ from immunocast import __version__
 from immunocast.errors import ConfigError, ImmunocastError
 from immunocast.metrics import auroc
 from immunocast.validation.inner import Training, fit_folds, inner_folds, predicted
-from immunocast.validation.search_space import checked_space, distributions
-from immunocast.validation.studies import Studies, Trial
+from immunocast.validation.search_space import checked_space
+from immunocast.validation.studies import Studies, Trial, propose
 
 _EPS = 1e-15
 
@@ -146,7 +146,7 @@ class OptunaTuning:
             if trials and self.timeout_s is not None and time.monotonic() - began > self.timeout_s:
                 note = f"stopped after {len(trials)} of {self.n_trials} trials by timeout_s {self.timeout_s:g}"
                 break
-            params = self._propose(space, trials) if trials else configured
+            params = propose(space, trials, (self.seed, len(trials))) if trials else configured
             before = next((t for t in trials if t.params == params), None)
             if before is not None:
                 trial = Trial(params, before.value, before.note or f"as trial {trials.index(before)}")
@@ -161,19 +161,6 @@ class OptunaTuning:
             )
         best = int(np.nanargmin(values))
         return Tuned(dict(trials[best].params), tuple(trials), best, note)
-
-    def _propose(self, space: Mapping[str, Mapping[str, Any]], trials: Sequence[Trial]) -> dict[str, Any]:
-        """The next parameters: a sampler seeded by the trial's number looks at the finished trials."""
-        import optuna
-
-        optuna.logging.set_verbosity(optuna.logging.ERROR)
-        seed = int(np.random.SeedSequence([self.seed, len(trials)]).generate_state(1)[0])
-        study = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=seed))
-        known = distributions(space)
-        for trial in trials:
-            study.add_trial(trial.frozen(known))
-        params = study.ask(known).params
-        return {key: params[key] for key in sorted(params)}
 
     def _try(
         self, model: Any, params: dict[str, Any], data: Training, folds: Sequence[tuple[np.ndarray, np.ndarray]]
