@@ -202,7 +202,7 @@ def _below(known: dict[str, dict[str, str]], parent: str) -> dict[str, str]:
 
 def _without_lost_versions(tracker: Tracker, known: dict[str, dict[str, str]]) -> dict[str, dict[str, str]]:
     """Take a run for incomplete where its version is gone from the registry: publishing again registers it anew."""
-    lost = {i for i, tags in known.items() if VERSION in tags and not has_version(tracker, tags[VERSION])}
+    lost = {i for i, tags in known.items() if VERSION in tags and not has_version(tracker, i, tags[VERSION])}
     above = {known[i].get(PARENT) for i in lost}
     return {i: tags | {STATE: "started"} if i in lost | above else tags for i, tags in known.items()}
 
