@@ -5,20 +5,17 @@ import re
 from datetime import UTC, datetime
 from pathlib import Path
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from _stage import entry
 from immunocast import __version__
 from immunocast.config import frozen_yaml
-from immunocast.explain.patient import explain_patient
-from immunocast.explain.patient_parts import PatientExplanation
-from immunocast.report.card import Statements, read_statements, write_cards
+from immunocast.report.card import write_cards
 from immunocast.report.figures import make_figures
 from immunocast.report.html import write_report
-from immunocast.report.patients import ExplainOne
 from immunocast.report.summary import results_table, summary_markdown
 from immunocast.report.view import RunView
-from immunocast.run_inputs import PATIENT_TABLES, explain_inputs
+from immunocast.run_inputs import one_patient
 from immunocast.store.code_state import code_state, environment
 from immunocast.store.runfolder import RunFolder
 
@@ -34,11 +31,10 @@ def new_run_id(cfg: DictConfig, now: datetime) -> str:
 
 def run(cfg: DictConfig, work: RunFolder, run_id: str | None = None) -> None:
     now = datetime.now(UTC)
-    created = now.isoformat(timespec="seconds")
     work.write_meta(
         "report",
         run_id=run_id or new_run_id(cfg, now),
-        created=created,
+        created=now.isoformat(timespec="seconds"),
         immunocast_version=__version__,
         code=code_state(),
         environment=environment(),
@@ -47,27 +43,8 @@ def run(cfg: DictConfig, work: RunFolder, run_id: str | None = None) -> None:
     (work.path / "summary.md").write_text(summary_markdown(work))
     results_table(work).to_csv(work.path / "results.csv", index=False)
     view = RunView(work)
-    write_report(work, make_figures(work, view), one_patient(cfg, work), view)
-    write_cards(work, statements_of(cfg))
-
-
-def statements_of(cfg: DictConfig) -> Statements | None:
-    """What the author says to items of TRIPOD+AI, from the file that card.author names; None for nothing."""
-    author = (cfg.get("card") or {}).get("author")
-    return read_statements(Path(author)) if author else None
-
-
-def one_patient(cfg: DictConfig, work: RunFolder) -> ExplainOne | None:
-    """Explains an example patient from the fold bundles; None where the run explains no model."""
-    tables = {name: work.table(name) for name in PATIENT_TABLES if work.has_table(name)}
-    if "shap" not in tables or tables["shap"].empty:
-        return None
-    inputs = explain_inputs(work, cfg)
-
-    def explain(patient_id: str, model: str, repeat: int) -> PatientExplanation:
-        return explain_patient(inputs, tables, patient_id, model, repeat=repeat)
-
-    return explain
+    write_report(work, make_figures(work, view), one_patient(work, cfg), view)
+    write_cards(work, author=OmegaConf.select(cfg, "card.author"))
 
 
 def main(cfg: DictConfig) -> None:

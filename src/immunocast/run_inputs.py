@@ -8,8 +8,11 @@ from omegaconf import DictConfig, OmegaConf
 from immunocast.config import build, build_oriented, endpoint_of
 from immunocast.errors import NotFoundError
 from immunocast.explain.inputs import ExplainInputs
+from immunocast.explain.patient import explain_patient
+from immunocast.explain.patient_parts import PatientExplanation
 from immunocast.models.bundle import load_bundle
 from immunocast.models.recalibrators_file import load_recalibrators
+from immunocast.report.patients import ExplainOne
 from immunocast.store.runfolder import RunFolder
 from immunocast.validation.controls_run import tuned_parameters
 
@@ -48,6 +51,24 @@ def explain_inputs(run: RunFolder, cfg: DictConfig | None = None) -> ExplainInpu
         truth=run.table("truth"),
         truth_features=run.table("truth_features"),
     )
+
+
+def one_patient(run: RunFolder, cfg: DictConfig | None = None) -> ExplainOne | None:
+    """Explains a patient from the fold bundles; None where the run explains no model.
+
+    Parameters
+    ----------
+    run, cfg : see `explain_inputs`.
+    """
+    tables = {name: run.table(name) for name in PATIENT_TABLES if run.has_table(name)}
+    if "shap" not in tables or tables["shap"].empty:
+        return None
+    inputs = explain_inputs(run, cfg)
+
+    def explain(patient_id: str, model: str, repeat: int) -> PatientExplanation:
+        return explain_patient(inputs, tables, patient_id, model, repeat=repeat)
+
+    return explain
 
 
 def _frozen(run: RunFolder) -> DictConfig:

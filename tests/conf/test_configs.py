@@ -244,3 +244,19 @@ def test_prices_can_be_switched_off_and_a_reference_can_be_a_recalibrated_model(
     check(cfg)
     assert prices_of(cfg) is None
     assert prices_of(load_config()).treatment == load_config().decisions.prices.treatment
+
+
+def test_the_authors_file_is_read_before_a_run_and_enters_no_frozen_configuration(tmp_path):
+    file = tmp_path / "author.yaml"
+    file.write_text("8b: two radiologists\n")
+    cfg = load_config([f"card.author={file}"])
+    check(cfg)
+    assert "card" not in frozen(cfg)
+    assert yaml.safe_load(params_yaml(cfg))["card"] == {"author": str(file)}
+    file.write_text("99: x\n")
+    with pytest.raises(ConfigError, match="'99' is no item"):
+        check(cfg)
+    with pytest.raises(ConfigError, match=r"card\.author is 3"):
+        check(load_config(["card.author=3"]))
+    plain = OmegaConf.create({k: v for k, v in load_config().items() if k != "card"})
+    check(plain)  # a configuration that an older run froze

@@ -78,6 +78,11 @@ def test_size_counts_the_smaller_class(good, ask):
     assert ask(good, "min_events", value=151).words == "150 events and 250 others; at least 151 of each"
 
 
+def test_few_without_the_event_are_few_too(folder, ask):
+    run = folder("run", {"metrics": [metric("auroc", 0.7, 0.6, 0.8, n_events=390)]})
+    assert ask(run, "min_events", value=11).status == FAILED
+
+
 @pytest.mark.parametrize(
     ("row", "status", "words"),
     [
@@ -203,9 +208,17 @@ def test_a_damaged_table_is_no_pass_and_no_traceback(good, ask):
 def test_a_reproduction_is_used_where_there_is_one(good, ask):
     assert not ask(good, "reproduction").blocks
     assert ask(good, "reproduction", not_assessable="fail").blocks
-    for verdict, status in (("identical", PASSED), ("differs", FAILED), ("", NOT_ASSESSABLE)):
-        (good.path / "reproduction.json").write_text(json.dumps({"verdict": verdict}))
-        assert ask(good, "reproduction").status == status or verdict == ""
+    record = {"when": "2026-11-03T10:00:00+00:00", "tolerance": 1e-9, "why": "cohort.csv has changed\nand more"}
+    for verdict, status, words in (
+        ("identical", PASSED, "identical, made again on 2026-11-03"),
+        ("close", PASSED, "close: no number differs by more than 1e-09, made again on 2026-11-03"),
+        ("different", FAILED, "different, made again on 2026-11-03"),
+        ("impossible", NOT_ASSESSABLE, "it could not be made again on 2026-11-03: impossible: cohort.csv has changed"),
+    ):
+        (good.path / "reproduction.json").write_text(json.dumps(record | {"verdict": verdict}))
+        found = ask(good, "reproduction")
+        assert (found.status, found.words) == (status, words)
+        assert ask(good, "reproduction", close="fail").status == (FAILED if verdict == "close" else status)
     (good.path / "reproduction.json").write_text("{")
     assert ask(good, "reproduction").status == NOT_ASSESSABLE
 

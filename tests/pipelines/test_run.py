@@ -109,8 +109,8 @@ CANARY = (
 )
 
 
-def test_a_leak_under_a_real_name_stops_the_run(root, canary, tmp_path):
-    done = run_py(root, tmp_path, *CANARY, f"cohort.file={canary}")
+def test_a_leak_under_a_real_name_stops_the_run(start, canary, tmp_path):
+    done = start("run", tmp_path, *CANARY, f"cohort.file={canary}")
     assert done.returncode == 3, done.stderr
     assert "IC-LEAK-001" in done.stderr
     assert "Albumin" in done.stderr
@@ -178,12 +178,18 @@ def _numbers(pipelines, folder, *overrides):
     return work.table("predictions"), work.table("metrics"), work.manifest()
 
 
-def test_another_seed_gives_other_numbers(pipelines, tmp_path):
-    one, metrics, _ = _numbers(pipelines, tmp_path / "a")
-    two, others, _ = _numbers(pipelines, tmp_path / "b", "seed=2", "cohort.seed=2")
-    assert set(one["model"]) == set(two["model"])
-    assert not one["p_response"].equals(two["p_response"])
-    assert not metrics["estimate"].equals(others["estimate"])
+def test_another_seed_gives_other_numbers(pipelines, finished, tmp_path):
+    (made,) = list_runs(finished.cwd / "runs")
+    one, estimates = made.table("predictions"), made.table("metrics")
+    others, metrics, _ = _numbers(pipelines, tmp_path, "seed=2", "cohort.seed=2")
+    for model in others["model"].unique():
+        before, after = (t.loc[t["model"] == model, "p_response"].dropna().tolist() for t in (one, others))
+        assert before
+        assert before != after, model
+    keys = ["metric", "model", "recalibration", "cohort_id", "subgroup", "level", "threshold_or_horizon"]
+    both = estimates.merge(metrics, on=keys)
+    assert len(both.dropna(subset=["estimate_x", "estimate_y"])) > 100
+    assert not both["estimate_x"].equals(both["estimate_y"])
 
 
 def test_resistance_turns_the_published_models_round(pipelines, tmp_path):

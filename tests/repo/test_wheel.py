@@ -1,5 +1,6 @@
 """An installed immunocast finds its configuration without the checkout."""
 
+import json
 import os
 import subprocess
 import sys
@@ -20,17 +21,20 @@ def installed(root, tmp_path_factory):
     return folder / "site"
 
 
-def _python(installed, cwd, *words):
+def _python(installed, cwd, *commands):
+    """Call the command as many times in one process, each with its exit code at the end of what it says."""
     environment = {**os.environ, "PYTHONPATH": str(installed)}
     # the editable install's hook would bring the checkout back: isolate from .pth files of the environment
     code = (
-        "import sys; sys.path[:] = [p for p in sys.path if not p.rstrip('/').endswith('/src')]; "
-        "sys.argv = ['immunocast', *sys.argv[1:]]; import immunocast; "
-        "print(immunocast.__file__, file=sys.stderr); from immunocast.cli import main; main()"
+        "import json, sys; sys.path[:] = [p for p in sys.path if not p.rstrip('/').endswith('/src')]\n"
+        "import immunocast; from immunocast.cli import main; print(immunocast.__file__, file=sys.stderr)\n"
+        "for words in json.loads(sys.argv[1]):\n"
+        "    sys.argv = ['immunocast', *words]\n"
+        "    try: main()\n"
+        "    except SystemExit as end: print('exit code', end.code or 0, file=sys.stderr)\n"
     )
-    return subprocess.run(
-        [sys.executable, "-c", code, *map(str, words)], cwd=cwd, env=environment, capture_output=True, text=True
-    )
+    words = json.dumps([[str(word) for word in command] for command in commands])
+    return subprocess.run([sys.executable, "-c", code, words], cwd=cwd, env=environment, capture_output=True, text=True)
 
 
 def test_conf_is_in_the_wheel_and_complete(root, installed):
@@ -41,11 +45,18 @@ def test_conf_is_in_the_wheel_and_complete(root, installed):
 
 def test_an_installed_command_scores_with_a_shipped_mapping(installed, small_run, tmp_path):
     small_run.table("cohort").head(5).to_csv(tmp_path / "new.csv", index=False)
-    done = _python(installed, tmp_path, "score", "new.csv", "--runs-dir", small_run.path.parent)
+    runs = ("--runs-dir", small_run.path.parent)
+    done = _python(
+        installed,
+        tmp_path,
+        ("score", "new.csv", *runs),
+        ("score", "new.csv", "--mapping", "no", *runs),
+        ("cohorts", "list", "--format", "csv"),
+    )
     assert str(installed) in done.stderr
-    assert done.returncode == 0, done.stderr
+    assert [line for line in done.stderr.splitlines() if line.startswith("exit code")] == [
+        f"exit code {code}" for code in (0, 2, 0)
+    ], done.stderr
     assert "5 scored" in done.stdout
-    unknown = _python(installed, tmp_path, "score", "new.csv", "--mapping", "no", "--runs-dir", small_run.path.parent)
-    assert "liu2019, loris" in unknown.stderr
-    listed = _python(installed, tmp_path, "cohorts", "list", "--format", "csv")
-    assert "imvigor210,347,Bladder" in listed.stdout
+    assert "liu2019, loris" in done.stderr
+    assert "imvigor210,347,Bladder" in done.stdout

@@ -170,7 +170,7 @@ def test_report_on_the_full_list_of_models_in_eight_cohorts_stays_under_5_mb(mak
         like = "forest" if (frame["model"] == "forest").any() else "ridge"
         copies = [frame[frame["model"] == like].assign(model=name) for name in extra]
         run.write_table(table, pd.concat([frame, *copies], ignore_index=True))
-    models = run.manifest["models"]
+    models = run.manifest()["models"]
     run.update_manifest(models=models | {n: models["forest"] | {"label": f"Model {n}"} for n in extra})
     figures = make_figures(run)
     assert len(figures) > 20

@@ -124,7 +124,7 @@ def test_other_code_comes_out_different_and_is_named(tree, made, tmp_path):
     assert record["verdict"] == "different"
     assert record["tables"]["cohort"]["verdict"] == record["tables"]["predictions"]["verdict"] == "identical"
     moved = record["tables"]["metrics"]["columns"]
-    assert 0 < max(c["max_rel"] or 0 for c in moved) < 0.01
+    assert 0 < max(c["max_abs"] or 0 for c in moved if c["column"] == "estimate") < 0.01
     assert record["bundles"]["different"] == []
 
 

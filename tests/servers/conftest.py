@@ -25,6 +25,7 @@ from .mlflow_server import ADMIN, Server, running_server
 from .postgres import running_postgres
 
 _numbers = itertools.count()
+ALICE = ("alice", "alices-password-1")
 
 
 @pytest.fixture(scope="session")
@@ -42,6 +43,11 @@ def server(postgres, tmp_path_factory):
     for package in ("psycopg2", "flask_wtf"):
         pytest.importorskip(package, reason=f"no {package} here: install immunocast[server]")
     with running_server(postgres, tmp_path_factory.mktemp("server")) as found:
+        # who registers a model first manages it: here that is Alice, whichever test comes first
+        found.add_user(*ALICE)
+        for model in ("ridge", "xgboost"):
+            body = {"name": f"synthetic-immunocast-{model}"}
+            found.ask("2.0/mlflow/registered-models/create", body, ALICE)
         yield found
 
 
@@ -71,9 +77,8 @@ def sign_in(monkeypatch, user: tuple[str, str] | None) -> None:
 @pytest.fixture
 def alice(server, monkeypatch):
     """Somebody who is no administrator, signed in; owns the experiments and models that she creates."""
-    user = server.add_user("alice", "alices-password-1")
-    sign_in(monkeypatch, user)
-    return user
+    sign_in(monkeypatch, ALICE)
+    return ALICE
 
 
 @pytest.fixture

@@ -101,13 +101,13 @@ class Server:
         listed = subprocess.run(["ps", "-o", "pid=", "-g", str(group)], capture_output=True, text=True).stdout
         return [int(pid) for pid in listed.split()]
 
-    def ask(self, path: str, body: dict) -> dict:
-        """Post to the REST interface as the administrator."""
+    def ask(self, path: str, body: dict, user: tuple[str, str] = ADMIN) -> dict:
+        """Post to the REST interface, by default as the administrator."""
         request = urllib.request.Request(
             f"{self.uri}/api/{path}",
             data=json.dumps(body).encode(),
             headers={
-                "Authorization": "Basic " + base64.b64encode(":".join(ADMIN).encode()).decode(),
+                "Authorization": "Basic " + base64.b64encode(":".join(user).encode()).decode(),
                 "Content-Type": "application/json",
             },
         )

@@ -114,8 +114,9 @@ def test_an_experiment_where_one_may_only_read(server, alice, experiment, call, 
     assert not (call.cwd / "computing").exists()
     server.grant("dave", "experiment", Tracker(server.uri, experiment).experiment_id)
     done = call(PIPELINE, f"tracking.experiment={experiment}", **env, **template)
-    # he may write into the experiment now; the models are another's, or his where nobody registered them before
-    assert done.returncode == 0 or "registered model" in done.stderr
+    # he may write into the experiment now, and computes; the registered models are still Alice's
+    assert done.returncode == 4
+    assert "no permission to write into the registered model" in done.stderr
     whole(call.cwd / "runs")
 
 

@@ -250,6 +250,10 @@ def test_the_environments_store_is_asked_and_a_wrong_id_is_told(place, call, tra
     code, _, err = call("sql", COUNT, "--run", "2025")
     assert code == 2
     assert "--tracking-uri, or MLFLOW_TRACKING_URI" in err
+    code, _, err = call("sql", COUNT, "--run", "2025", "--tracking-uri", "sqlite:///wrong.db")
+    assert code == 2
+    assert "There is no MLflow store" in err
+    assert not Path("wrong.db").exists()
     monkeypatch.setenv("MLFLOW_TRACKING_URI", tracker.uri)
     code, _, err = call("sql", COUNT, "--run", "2025")
     assert code == 2

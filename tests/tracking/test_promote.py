@@ -219,6 +219,11 @@ def test_rollback_restores_the_champion_before_and_is_logged(desk):
     done = rollback(desk.host(), NAME, "champion", "drift at site 4")
     assert desk.aliases() == {"champion": 1}
     assert (done.entry.action, done.entry.before, done.entry.to) == ("rollback", 2, 1)
+    former = desk.host().client.get_model_version(NAME, "2")
+    assert former.tags["promotion.champion"].startswith("until 20")
+    assert f"{done.entry.short}; before: promoted 20" in former.tags["promotion.champion"]
+    assert "- **champion**: until 20" in former.description
+    assert desk.host().client.get_model_version(NAME, "1").tags["promotion.champion"].startswith("rolled back to 20")
     assert done.entry.reason == "drift at site 4"
     with pytest.raises(NotFoundError, match="nothing to roll back"):
         rollback(desk.host(), NAME, "champion", "again")
@@ -399,7 +404,8 @@ def turning_points(desk, monkeypatch):
 #: The order of writes of a promotion; repeated ones count once.
 ORDER = (
     "set_model_version_tag", "update_model_version", "log_param", "set_registered_model_alias",
-    "set_model_version_tag", "update_model_version", "set_registered_model_tag", "set_tag",
+    "set_model_version_tag", "update_model_version", "set_model_version_tag", "update_model_version",
+    "set_registered_model_tag", "set_tag",
 )  # fmt: skip
 
 

@@ -63,6 +63,12 @@ def test_what_was_done_to_it_shows(tamper, problem):
     assert problem in "; ".join(log.problems)
 
 
+def test_the_same_content_written_otherwise_shows_too():
+    (entry,) = chain(draft(1, reason="a\x1fb"))
+    assert "\\u001f" in entry.text()
+    assert parse([(1, entry.text().replace("\\u001f", "\\u001F"))]).problems
+
+
 def test_an_entry_that_was_made_anew_with_a_right_hash_does_not_fit_the_next():
     entries = chain(draft(1), draft(2), draft(3))
     forged = chained(draft(9), entries[0])

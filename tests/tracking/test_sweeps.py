@@ -13,7 +13,7 @@ from immunocast.sweep.published import (
     publish_late,
     sweep_records,
     sweep_run,
-    with_views,
+    views_of,
 )
 from immunocast.sweep.results import best_of, results_table
 from immunocast.sweep.summary import summary_markdown
@@ -57,8 +57,8 @@ def tell(tracker, folder, states):
         states = publish_late(run, states)
         table = results_table(states)
         best = best_of(table)
-        text = summary_markdown(table, states, best, synthetic=True, links=links_of(run, states))
-        text = with_views(text, run, folder, states)
+        views = views_of(run, folder, states)
+        text = summary_markdown(table, states, best, synthetic=True, links=links_of(run, states), views=views)
         close_with(run, folder, sweep_records(folder, table, states, best, text, synthetic=True), True)
     return run.handle.run_id, states
 
@@ -77,7 +77,7 @@ def test_one_page_tells_the_sweep_and_leads_to_its_jobs(store, folder, states):
     assert text.startswith("**SYNTHETIC DATA")
     assert "ConfigError: no such model" in text
     assert f"runs/{sweep_id}/artifacts/errors/003.txt" in text
-    assert "compare-runs?runs=" in text
+    assert "compare-runs?runs=" in text.partition("| Job |")[0], "the page shows the beginning"
     assert {f.path for f in tracker.client.list_artifacts(sweep_id)} == {"errors"}
     assert [s.error for s in mended] == ["", "", "ConfigError: no such model"], "what was published late is no trouble"
 

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from immunocast.cli._tracking import open_tracker
 from immunocast.errors import ConfigError, NotFoundError
 
 if TYPE_CHECKING:
     from immunocast.store.runfolder import RunFolder
-    from immunocast.tracking.mlflow import Tracker
 
 TrackingUri = Annotated[
     str | None,
@@ -64,10 +64,9 @@ def fetch_named(runs: Sequence[str] | None, runs_dir: Path, tracking_uri: str | 
 
 
 def _fetch(run: str, runs_dir: Path, tracking_uri: str | None) -> RunFolder:
-    from immunocast.tracking.mlflow import Tracker
     from immunocast.tracking.mlflow.download import fetch_run, fetched_from, find_publication
 
-    tracker = Tracker(tracking_uri)
+    tracker = open_tracker(tracking_uri)
     try:
         found = find_publication(tracker, run)
     except NotFoundError as error:
@@ -94,7 +93,7 @@ def with_final_bundle(folder: RunFolder, model: str | None, tracking_uri: str | 
     if note is None or name not in folder.manifest().get("models", {}):
         return
     if not (folder.bundle_path(name, "final") / "bundle.json").is_file():
-        fetch_bundle(_tracker_of(note, tracking_uri), folder, name)
+        fetch_bundle(open_tracker(tracking_uri, folder), folder, name)
         print(f"Model {name} fetched from MLflow: {folder.bundle_path(name, 'final')}", file=sys.stderr)
 
 
@@ -163,11 +162,3 @@ def _is_known_class(name: str) -> bool:
     except Exception:  # what is not there is told by whoever builds it
         return True
     return isinstance(found, type) and found.__module__.partition(".")[0] in known
-
-
-def _tracker_of(note: dict[str, str], tracking_uri: str | None) -> Tracker:
-    from immunocast.tracking.mlflow import Tracker
-
-    # the address in the note has no user and password, the environment's may
-    given = tracking_uri or (None if os.environ.get("MLFLOW_TRACKING_URI") else note["tracking_uri"])
-    return Tracker(given)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from immunocast.gates.evidence import Evidence
-from immunocast.gates.settings import DataChecks, Gate
+from immunocast.gates.settings import DataChecks, Gate, Reproduction
 from immunocast.gates.verdict import FAILED, PASSED, Finding, passed_if, unknown
 
 #: What `immunocast reproduce` leaves in a run folder.
@@ -81,16 +81,21 @@ def digests(evidence: Evidence, settings: Gate) -> Finding:
     return Finding(PASSED, f"{tables} tables{models} have the digests of the manifest")
 
 
-def reproduction(evidence: Evidence, settings: Gate) -> Finding:
-    """What `immunocast reproduce` said of the run."""
+def reproduction(evidence: Evidence, settings: Reproduction) -> Finding:
+    """What `immunocast reproduce` said of the run: identical, close (within its tolerance), different, impossible."""
     try:
         found = evidence.run.read_json(REPRODUCTION)
     except ValueError:
         return unknown(f"{REPRODUCTION} can't be read")
     if not found:
-        return unknown("nobody has made the run again: immunocast reproduce")
-    verdict = str(found.get("verdict") or "")
-    when = str(found.get("when") or found.get("created") or "")[:10]
-    if not verdict:
-        return unknown(f"{REPRODUCTION} holds no verdict")
-    return passed_if(verdict == "identical", f"{verdict}{f', made again on {when}' if when else ''}")
+        return unknown(f"nobody has made the run again: immunocast reproduce {evidence.run.run_id}")
+    verdict, when = str(found.get("verdict")), f"made again on {str(found.get('when'))[:10]}"
+    if verdict == "identical":
+        return Finding(PASSED, f"identical, {when}")
+    if verdict == "close":
+        within = f"no number differs by more than {found.get('tolerance')}, {when}"
+        return passed_if(settings.close == "pass", f"close: {within}")
+    if verdict == "different":
+        return Finding(FAILED, f"different, {when}")
+    lines = str(found.get("why") or "").splitlines() or [""]
+    return unknown(f"it could not be {when}: {verdict}: {lines[0][:200]}".rstrip(": "))

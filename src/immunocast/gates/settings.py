@@ -99,6 +99,13 @@ class Collapse(Gate):
     alpha: float
 
 
+@dataclass(frozen=True, kw_only=True)
+class Reproduction(Gate):
+    """`close` : "pass" or "fail": what it means where the numbers agree within the tolerance of `reproduce` only."""
+
+    close: str
+
+
 #: The gates in the order in which they are shown, with the type of their settings.
 GATES: dict[str, type[Gate]] = {
     "min_patients": Least,
@@ -112,13 +119,14 @@ GATES: dict[str, type[Gate]] = {
     "real_data": Gate,
     "clean_tree": Gate,
     "digests": Gate,
-    "reproduction": Gate,
+    "reproduction": Reproduction,
 }
 
 _CHOICES = {
     "not_assessable": ("fail", "pass"),
     "judge": ("estimate", "interval"),
     "waived": ("pass", "fail"),
+    "close": ("pass", "fail"),
 }
 _SHARES = ("margin", "alpha", "max_outcomes_changed")
 

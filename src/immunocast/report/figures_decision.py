@@ -52,8 +52,8 @@ def decision_difference(view: RunView, path: Path, title: str) -> tuple[str, str
         grid[0].set_ylim(max(float(seen.min().min()), -0.15) - 0.01, min(float(seen.max().max()), 0.25) + 0.01)
         grid[0].set_ylabel("Gain in net benefit")
     caption = (
-        f"Net benefit of {view.label(view.headline)} less that of the other, on the same patients; band: 95 %. "
-        "Above 0 acting by the model is better. Where the band holds 0 the run can not tell."
+        f"Net benefit of {view.label(view.headline)} less that of the other, on the same patients; band: 95 %"
+        " interval. Above 0 acting by the model is better; where the band holds 0 the run can’t tell."
     )
     said = [f"{_name(view, other)}: {_above(points)}" for other, points in shown.items()]
     return caption, f"Gain in net benefit of {view.label(view.headline)}. Less {'; less '.join(said)}."

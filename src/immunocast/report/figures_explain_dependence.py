@@ -84,8 +84,9 @@ def dependence(view: RunView, path: Path, title: str) -> tuple[str, str]:
         )
     caption += " Associated with the prediction, not shown to cause the outcome."
     names = ", ".join(dict.fromkeys(label(f) for _, f, _ in panels))
-    signs = importance_rows(view)
-    signs = signs[signs["model"] == models[0]].set_index("feature")["sign"].to_dict() if len(signs) else {}
+    known = importance_rows(view)
+    known = known[known["model"] == models[0]] if len(known) else known
+    signs = {str(f): float(v) for f, v in zip(known["feature"], known["sign"], strict=True)}
     ways = shown.directions(list(dict.fromkeys(f for m, f, _ in panels if m == models[0])), signs)
     return (
         caption,

@@ -130,7 +130,7 @@ def _middle(points: pd.DataFrame) -> str:
     final = points[points["fold"] == "final"]
     if final.empty:
         return ""
-    row = final.loc[(final["p"] - 1 / 3).abs().idxmin()]
+    row = final.iloc[int((final["p"] - 1 / 3).abs().to_numpy().argmin())]
     return f": {row['p']:.2f} becomes {row['p_recalibrated']:.2f}"
 
 

@@ -101,7 +101,7 @@ def _probabilities(view: RunView) -> str:
 def _use(view: RunView) -> str:
     threshold = view.middle_threshold
     row = view.metric("net_benefit", view.headline, threshold=threshold) if threshold is not None else None
-    if row is None or not text.is_number(row["estimate"]):
+    if threshold is None or row is None or not text.is_number(row["estimate"]):
         return "Net benefit was not estimated."
     said = f"Net benefit at a threshold of {threshold:g}: {text.estimate(row)}"
     frame = view.table("decisions")

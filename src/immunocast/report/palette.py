@@ -44,7 +44,8 @@ def with_palette(rgba: NDArray[np.uint8]) -> Image.Image:
 def _keys(colours: NDArray[np.uint8]) -> NDArray[np.uint32]:
     """Red, green and blue as one number; `colours` has them first along the last axis."""
     red, green, blue = (colours[..., i].astype(np.uint32) for i in range(3))
-    return (red << 16) | (green << 8) | blue
+    keys: NDArray[np.uint32] = ((red << 16) | (green << 8) | blue).astype(np.uint32, copy=False)
+    return keys
 
 
 def _nearest(colours: NDArray[np.uint8], palette: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -96,7 +96,7 @@ def pair_sheet(view: RunView, metric: str = "auroc") -> Sheet:
 # ---- parts
 
 
-def _difference_cell(row: Mapping[str, Any], decimals: int) -> Cell:
+def _difference_cell(row: Mapping[Any, Any], decimals: int) -> Cell:
     """A difference with its interval; a difference without any width is said to be between the same predictions."""
     values = [row[c] for c in ("difference", "ci_low", "ci_high")]
     if all(text.is_number(v) and abs(float(v)) < 1e-12 for v in values):

@@ -135,6 +135,7 @@ def _control_lines(view: RunView) -> list[str]:
     frame = view.table("controls")
     frame = frame[frame["verdict"].ne("none") & frame["cohort_id"].eq("combined")] if len(frame) else frame
     said = [
-        f"{text.humanise(str(row.control))} ({md(view.label(str(row.model)))}): {row.verdict}" for row in frame.itertuples()
+        f"{text.humanise(str(row.control))} ({md(view.label(str(row.model)))}): {row.verdict}"
+        for row in frame.itertuples()
     ]
     return [f"Controls: {'; '.join(said)}.", ""] if said else []

@@ -247,7 +247,7 @@ def finish(
     results = results_table(states, objective)
     best, synthetic = best_of(results, objective), _synthetic(states)
 
-    def summary(states: Sequence[JobState], links: Mapping[int, str] | None = None) -> str:
+    def summary(states: Sequence[JobState], links: Mapping[int, str] | None = None, views: str = "") -> str:
         return summary_markdown(
             results,
             states,
@@ -256,6 +256,7 @@ def finish(
             synthetic=synthetic,
             warnings=differing(results, states),
             links=links,
+            views=views,
         )
 
     write_results(folder.path, results, summary(states))
@@ -271,7 +272,7 @@ def finish(
                 folder.write_state(state)
             results = results_table(states, objective)
             write_results(folder.path, results, summary(states))
-            text = out.with_views(summary(states, out.links_of(run, states)), run, folder, states)
+            text = summary(states, out.links_of(run, states), out.views_of(run, folder, states))
             records = out.sweep_records(folder, results, states, best, text, objective=objective, synthetic=synthetic)
             out.close_with(run, folder, records, synthetic)
     except (ConfigError, PublishError) as error:

@@ -17,7 +17,7 @@ from immunocast.sweep.results import Best
 from immunocast.sweep.settings import Objective
 from immunocast.tracking import records as rec
 from immunocast.tracking.labels import common_tags
-from immunocast.tracking.links import Addresses, addressed, after_the_headline
+from immunocast.tracking.links import Addresses, addressed
 from immunocast.tracking.mlflow import RunHandle, Tracker
 from immunocast.tracking.mlflow.log import log
 from immunocast.tracking.publish import publish
@@ -80,23 +80,25 @@ def links_of(run: SweepRun, states: Sequence[JobState]) -> dict[int, str]:
     return found
 
 
-def with_views(text: str, run: SweepRun, folder: SweepFolder, states: Sequence[JobState]) -> str:
-    """A description with links to the jobs' runs as MLflow lists and compares them, above its table."""
+def views_of(run: SweepRun, folder: SweepFolder, states: Sequence[JobState]) -> str:
+    """Links to the jobs' runs as MLflow lists and compares them, in a line of markdown; "" where there are none."""
     ids = []
     for state in states:
         found = state.run_folder
         if found is not None and state.same_as is None and _is_published(found, run.tracker):
             ids.append(str(found.read_json("mlflow.json")["run_id"]))
     if not ids:
-        return text
+        return ""
     experiment, query = run.tracker.experiment_id, "workflowType=machine_learning"
     wanted = quote(f"tags.`{SWEEP}` = '{folder.sweep_id}' and tags.{KIND} = 'pipeline'", safe="")
-    runs = f"#/experiments/{experiment}/runs?{query}&searchFilter={wanted}&compareRunsMode="
+    # ordered by time, the jobs' runs would be folded into the sweep's
+    order = f"orderByKey={quote('metrics.`auroc`', safe='')}&orderByAsc=false"
+    runs = f"#/experiments/{experiment}/runs?{query}&searchFilter={wanted}&{order}&compareRunsMode="
     views = [f"[list]({runs}TABLE)", f"[charts]({runs}CHART)"]
     if len(ids) > 1:
         listed = (quote(json.dumps(part, separators=(",", ":"))) for part in (ids, [experiment]))
         views.append("[side by side](#/compare-runs?runs={}&experiments={}&{})".format(*listed, query))
-    return after_the_headline(text, f"Runs of the jobs: {' · '.join(views)}")
+    return f"Runs of the jobs: {' · '.join(views)}"
 
 
 def sweep_records(

@@ -34,6 +34,7 @@ def summary_markdown(
     synthetic: bool | None = None,
     warnings: Sequence[str] = (),
     links: Mapping[int, str] | None = None,
+    views: str = "",
 ) -> str:
     """What a sweep found.
 
@@ -45,7 +46,8 @@ def summary_markdown(
     objective : what a search looks for.
     synthetic : whether no patient of the done jobs exists; None where some are synthetic and some not, or none is done.
     warnings : `results.differing`.
-    links : address of each job's run, by number; without them the table names the job's log instead.
+    links : address of each job's run, by number.
+    views : a line of links to all of them.
 
     Returns
     -------
@@ -57,13 +59,10 @@ def summary_markdown(
     settings = [c.removeprefix("sweep.") for c in map(str, results) if c.startswith("sweep.")]
     head = f"{done} of {len(results)} jobs done" + (f", {failed} failed" if failed else "")
     kind = f"search for the best {objective.name}" if objective else "grid"
-    lines = [f"**{SYNTHETIC_BANNER}**", ""] if synthetic else []
-    # one paragraph: a tracker shows four lines of a description before "more"
-    lines += [
-        f"**Sweep over {', '.join(map(_md, settings)) or 'nothing'}**: {head} ({kind}).  ",
-        _best(best, objective),
-        "",
-    ]
+    # one paragraph: a tracker shows four lines of a description before "more", the last of them under a shade
+    first = [f"**{SYNTHETIC_BANNER}**"] if synthetic else []
+    first.append(f"**Sweep over {', '.join(map(_md, settings)) or 'nothing'}**: {head} ({kind}). {views}".rstrip())
+    lines = ["  \n".join([*first, _best(best, objective)]), ""]
     lines += [line for warning in warnings for line in (f"**Warning.** {warning}", "")]
     lines += [*_failures(states), *_table(results, settings, objective, links), ""]
     lines += [_notes(results, best)]

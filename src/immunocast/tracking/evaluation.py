@@ -90,7 +90,7 @@ def _tables(frames: dict[str, pd.DataFrame]) -> Iterator[EvaluationTable]:
             continue
         keys, value, others = _COLUMNS[name]
         keys = [key for key in keys if key in frame]
-        row = frame[keys].agg(" | ".join, axis=1)
+        row = frame[keys[0]].str.cat(frame[keys[1:]], sep=" | ")
         yield EvaluationTable(
             f"{FOLDER}/{name}.json", pd.concat([row.rename("row"), frame[[value, *keys, *others]]], axis=1)
         )

@@ -151,8 +151,7 @@ def _differences(run: RunFolder, model: str, *, parts: bool) -> Iterator[Metric]
         return
     manifest = run.manifest()
     rows = _own_scheme(run, "comparisons").query("model == @model and subgroup == 'all'")
-    reference_model = str(manifest.get("reference_model"))
-    reference, auroc = rows["reference_model"].eq(reference_model), rows["metric"].eq("auroc")
+    reference, auroc = rows["reference_model"].eq(str(manifest.get("reference_model"))), rows["metric"].eq("auroc")
     combined = rows["cohort_id"].eq("combined")
     learned = [name for name, entry in manifest.get("models", {}).items() if entry["spec"].get("learned")]
     if parts:
@@ -160,7 +159,7 @@ def _differences(run: RunFolder, model: str, *, parts: bool) -> Iterator[Metric]
     else:
         rows = rows[combined & (reference | (auroc & ~rows["reference_model"].isin(learned)))]
     # the reference model before the others
-    order = rows["reference_model"].ne(reference_model).sort_values(kind="stable").index
+    order = rows["reference_model"].ne(str(manifest.get("reference_model"))).sort_values(kind="stable").index
     for row in rows.loc[order].itertuples():
         key = metric_key(
             f"{row.metric}_minus_{row.reference_model}",

@@ -17,6 +17,8 @@ from immunocast.tracking.mlflow.promotions import TakenError, append, describe_l
 from immunocast.tracking.promotion_log import ROLLBACK, VOID, Entry, Log
 
 _WITNESS = re.compile(r"entry (\d+) \(([0-9a-f]{12})\)")
+#: Longest tag of a version: it may grow with each change.
+MAX_TAG = 2000
 #: Rounds after which an alias that many hosts move at once is left to the next call.
 _ROUNDS = 20
 
@@ -55,12 +57,27 @@ def carry_out(tracker: Tracker, log: Log, name: str, alias: str, who: str, when:
                 continue
             registry.tag_version(tracker, name, entry.to, {witness_key(alias): tag_text(entry)})
             registry.describe_version(tracker, name, entry.to)
+            _tell_former(tracker, entry)
             registry.tag_model(tracker, name, witness_key(alias), f"{entry.short}: version {entry.to}")
         again = read_log(tracker)
         if again.of(name, alias)[-1:] == entries[-1:]:
             return again, said
         log = again
     return log, said
+
+
+def _tell_former(tracker: Tracker, entry: Entry) -> None:
+    """Let the page of the version that had the alias say until when."""
+    if entry.before is None or entry.before == entry.to:
+        return
+    former = registry.version(tracker, entry.name, entry.before)
+    key = witness_key(entry.alias)
+    if former is None or entry.short in former.tags.get(key, ""):
+        return
+    since = former.tags.get(key, "moved outside of immunocast")
+    text = f"until {entry.when[:16].replace('T', ' ')} UTC, {entry.short}; before: {since}"
+    registry.tag_version(tracker, entry.name, entry.before, {key: text[:MAX_TAG]})
+    registry.describe_version(tracker, entry.name, entry.before)
 
 
 def _is_done(tracker: Tracker, name: str, alias: str, entry: Entry) -> bool:

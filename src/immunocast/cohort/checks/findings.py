@@ -108,7 +108,10 @@ class Part:
 
 def as_floats(values: pd.Series) -> np.ndarray:
     """(n,) float64 with NaN for what is missing, infinite, or too large for its square to be a number."""
-    numbers = pd.to_numeric(values, errors="coerce").astype("Float64").to_numpy("float64", na_value=np.nan)
+    if values.dtype == np.float64:  # most columns, asked for many times
+        numbers = values.to_numpy()
+    else:
+        numbers = pd.to_numeric(values, errors="coerce").astype("Float64").to_numpy("float64", na_value=np.nan)
     return np.where(np.abs(numbers) < 1e100, numbers, np.nan)
 
 

@@ -103,8 +103,8 @@ def _points(frame: pd.DataFrame) -> list[tuple[float, float]]:
 def _calibration_words(line: _Line) -> str:
     (x0, y0), (x1, y1) = line.points[0], line.points[-1]
     return (
-        f"{line.name}: at a predicted {text.percent(x0, 1, 0)} {text.percent(y0, 1, 0)} had the event, at a predicted "
-        f"{text.percent(x1, 1, 0)} {text.percent(y1, 1, 0)}"
+        f"{line.name}: at a predicted {text.percent(x0, 1, 0)}, {text.percent(y0, 1, 0)} had the event; at a predicted "
+        f"{text.percent(x1, 1, 0)}, {text.percent(y1, 1, 0)}"
     )
 
 

@@ -23,7 +23,7 @@ from immunocast.report.card.evidence import evidence, summary
 from immunocast.report.card.facts import Facts, RunFacts
 from immunocast.report.card.plots import Plot
 from immunocast.report.card.sections import Bullets, Paragraph, Section, sections
-from immunocast.report.card.statements import Statements
+from immunocast.report.card.statements import Statements, read_statements
 from immunocast.report.page import environment, style_sheet
 from immunocast.report.sections import Sheet
 from immunocast.store.runfolder import RunFolder
@@ -43,13 +43,16 @@ _EVIDENCED = (
 )
 
 
-def write_cards(run: RunFolder, statements: Statements | None = None) -> list[Path]:
+def write_cards(
+    run: RunFolder, statements: Statements | None = None, *, author: str | Path | None = None
+) -> list[Path]:
     """Write a card for each learned model that has a final bundle, in place of those that are there.
 
     Parameters
     ----------
     run : a run folder with a manifest. A table that is absent costs its part, which then says why.
     statements : the author's, shown as theirs.
+    author : file to read them from (`read_statements`), in their place.
 
     Returns
     -------
@@ -59,8 +62,12 @@ def write_cards(run: RunFolder, statements: Statements | None = None) -> list[Pa
     Raises
     ------
     NotFoundError
-        Where the run has no manifest.
+        Where the run has no manifest, or the author's file is not there.
+    ConfigError
+        Where the author's file cannot be used.
     """
+    if author is not None:
+        statements = read_statements(Path(author))
     shared = RunFacts(run)
     folder = run.path / CARDS
     shutil.rmtree(folder, ignore_errors=True)

@@ -78,8 +78,8 @@ def published_version(tracker: Tracker, key: str, run_id: str, model: str) -> Ve
     where = f"MLflow at {tracker.shown_uri}"
     if not runs:
         raise NotFoundError(
-            f"Run {run_id} is not published in {where}, so it has no version to promote. Publish it first, or name "
-            "the store that has it: --tracking-uri."
+            f"Run {run_id} is not published in {where}, so it has no version to promote. Publish it (immunocast "
+            f"publish {run_id}), or name the store that has it: --tracking-uri."
         )
     of_model = [run for run in runs if run.data.tags.get("model") == model]
     whole = [run for run in of_model if run.data.tags.get(STATE) == "complete"]
@@ -87,7 +87,7 @@ def published_version(tracker: Tracker, key: str, run_id: str, model: str) -> Ve
         known = sorted({run.data.tags["model"] for run in runs if "model" in run.data.tags})
         if of_model or not known:
             raise NotFoundError(
-                f"The publication of run {run_id} in {where} broke off. Publish it again: that completes it."
+                f"The publication of run {run_id} in {where} broke off. Complete it: immunocast publish {run_id}"
             )
         raise NotFoundError(f"Run {run_id} has no model {model!r}. It has: {', '.join(known)}.")
     named = next((run.data.tags[VERSION] for run in whole if VERSION in run.data.tags), None)
