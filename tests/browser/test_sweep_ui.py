@@ -79,7 +79,7 @@ def follow(page, server, link, *more):
 
 
 def shots(tmp_path):
-    """Where pictures go: docs/images where they are asked for, else a place that is thrown away."""
+    """Where pictures go: docs/img where they are asked for, else a place that is thrown away."""
     return Path(os.environ.get("IMMUNOCAST_SHOTS", tmp_path))
 
 
