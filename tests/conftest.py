@@ -12,12 +12,16 @@ from pathlib import Path
 
 import matplotlib as mpl
 import pytest
+from hypothesis import settings
 
 ROOT = Path(__file__).parents[1]
 
 # set before anything imports mlflow: nothing that tests run reports home
 os.environ.update(MLFLOW_DISABLE_TELEMETRY="true", DO_NOT_TRACK="true")
 mpl.use("Agg")
+# no test is timed: a busy machine would fail it
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 
 #: Modules whose functions are compiled as they are imported; either three take about as long.

@@ -210,7 +210,7 @@ def test_a_list_of_one_is_that_cohort_and_other_words_stay():
         ("cohort=[]", "names no cohort"),
         ("cohort=[loris,loris]", "'loris' twice"),
         ("cohort=[loris,several]", "'several'"),
-        ("cohort=[loris,csv],[loris,synthetic]", "one run for each list"),
+        ("cohort=[loris,csv],[loris,synthetic]", "A sweep makes a run of each"),
         ("cohort=[loris,", "Write it in quotes"),
     ],
 )

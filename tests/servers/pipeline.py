@@ -30,9 +30,10 @@ def finish(cfg, work, run_id):
     work.write_meta("report", **kept | {"run_id": run_id})
 
 
-run.STAGES.clear()
-run.STAGES["train"] = compute
-report.run = finish
-run.print_results = lambda sealed, seconds, said, steps: print(f"Report: {sealed.path}\n{said or ''}")
+# only where it is run: pytest imports every file below tests/
 if __name__ == "__main__":
+    run.STAGES.clear()
+    run.STAGES["train"] = compute
+    report.run = finish
+    run.print_results = lambda sealed, seconds, said, steps: print(f"Report: {sealed.path}\n{said or ''}")
     entry(run.main)

@@ -172,7 +172,7 @@ def test_publishing_is_a_few_calls_whatever_is_logged(run, tracker):
     before = counting.calls.total()
     assert before <= 20 * runs
     publish(run, tracker)
-    assert counting.calls.total() - before <= 2  # found, nothing to do
+    assert counting.calls.total() - before <= 3  # found, its two versions are in the registry, nothing to do
 
 
 def test_changed_content_is_another_publication(run, tracker):

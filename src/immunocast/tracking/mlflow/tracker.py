@@ -130,6 +130,7 @@ class Tracker:
             with self.lock("schema"):
                 client = MlflowClient(self.uri, self.uri)
                 client.search_experiments(max_results=1)
+        _log.disabled = False  # making tables configures logging anew, which switches off loggers that exist
         return client
 
     def _try_database(self) -> None:
