@@ -171,8 +171,8 @@ def test_publishing_is_a_few_calls_whatever_is_logged(run, tracker):
     assert counting.calls["log_inputs"] == runs
     before = counting.calls.total()
     assert before <= 20 * runs
-    publish(run, tracker)
-    assert counting.calls.total() - before <= 3  # found, its two versions are in the registry, nothing to do
+    versions = publish(run, tracker).model_versions
+    assert counting.calls.total() - before <= 1 + len(versions)  # a search, and whether each version is still there
 
 
 def test_changed_content_is_another_publication(run, tracker):

@@ -5,7 +5,7 @@ import re
 
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from immunocast.cohort.vocabulary import FEATURES
@@ -191,6 +191,7 @@ def test_unknown_model_and_unfinished_run_are_told(run, tmp_path):
         list(rec.run_records(RunFolder(tmp_path / "empty")))
 
 
+@example(level="0", cohort=".", threshold=None)
 @given(
     level=st.text(min_size=1, max_size=30),
     cohort=st.text(min_size=1, max_size=30),

@@ -58,10 +58,12 @@ def metric_key(
 def clean(part: str) -> str:
     """A name from data as a part of a metric's name.
 
-    >>> clean("PD-L1 >= 50 %")
-    'PD-L1 __ 50 _'
+    >>> clean("PD-L1 >= 50 %"), clean("..")
+    ('PD-L1 __ 50 _', '__')
     """
-    return re.sub(r"[^\w\-. :]", "_", part).strip() or "_"
+    name = re.sub(r"[^\w\-. :]", "_", part).strip() or "_"
+    # trackers may use names as paths, in which dots alone are other folders
+    return name if name.strip(".") else "_" * len(name)
 
 
 def run_numbers(run: RunFolder, headline: str) -> list[Metric]:
