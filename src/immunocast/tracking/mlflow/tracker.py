@@ -130,7 +130,7 @@ class Tracker:
             with self.lock("schema"):
                 client = MlflowClient(self.uri, self.uri)
                 client.search_experiments(max_results=1)
-        _log.disabled = False  # making tables configures logging anew, which switches off loggers that exist
+        _log.disabled = False  # making tables, and Hydra, configure logging anew, which switches off loggers that exist
         return client
 
     def _try_database(self) -> None:
@@ -342,7 +342,7 @@ class Tracker:
             self.end(run_id, status, reason or None)
         except Exception as error:
             said = understand(error, self.uri, self.experiment) or first_line(error)
-            _log.warning("The MLflow run %s could not be closed as %s: %s", run_id, status, said)
+            _log.error("The MLflow run %s could not be closed as %s: %s", run_id, status, said)
 
     def repair_orphans(self) -> list[str]:
         """Close runs that are RUNNING though their process, on this host, is dead.
