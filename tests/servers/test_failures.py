@@ -279,6 +279,7 @@ def test_the_experiment_is_deleted_before_and_restored(any_store, run):
     assert not publish(run, any_store).already
 
 
+@pytest.mark.slow
 def test_the_experiment_is_deleted_while_the_pipeline_computes(any_store, run):
     with (  # noqa: PT012
         pytest.raises(PublishError, match=r"was deleted meanwhile\. Restore it"),
