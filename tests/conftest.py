@@ -117,6 +117,39 @@ def start(pipelines, monkeypatch, capsys):
     return call
 
 
+@pytest.fixture
+def typed_command(monkeypatch, capsys):
+    """Call the entry point as the installed command does: words -> (exit code, output, errors)."""
+    from immunocast.cli import main
+
+    def run(*words: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["immunocast", *map(str, words)])
+        capsys.readouterr()
+        code = 0
+        try:
+            main()
+        except SystemExit as error:
+            code = error.code or 0
+        return code, *capsys.readouterr()
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def copied_checkout(tmp_path_factory) -> Path:
+    """A copy of the checkout's files with an empty history, which a test may change and move."""
+    folder = tmp_path_factory.mktemp("tree") / "checkout"
+    listed = subprocess.run(
+        ["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    for name in listed.stdout.split("\n"):
+        if name and (ROOT / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, folder / name)
+    subprocess.run(["git", "init", "-q"], cwd=folder, check=True)
+    return folder
+
+
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory) -> Finished:
     """A whole run as a user starts it, made once for all workers of a session; tests must not write into its folder.

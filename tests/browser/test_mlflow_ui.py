@@ -19,20 +19,9 @@ from immunocast.store.runfolder import RunFolder
 from immunocast.tracking.mlflow import Tracker
 from immunocast.tracking.publish import publish
 
-CHROMIUM = next(
-    (
-        p
-        for p in ("/usr/bin/chromium", shutil.which("chromium"), shutil.which("google-chrome"))
-        if p and Path(p).exists()
-    ),
-    None,
-)
 WIDTH, HEIGHT = 1440, 900
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine"),
-]
+pytestmark = pytest.mark.browser
 
 
 ROOT = Path(__file__).parents[2]
@@ -94,16 +83,13 @@ def server(published):
 
 
 @pytest.fixture(scope="module")
-def page(server):
-    sync_api = pytest.importorskip("playwright.sync_api")
-    with sync_api.sync_playwright() as play:
-        browser = play.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        page = browser.new_page(viewport={"width": WIDTH, "height": HEIGHT})
-        page.set_default_timeout(20_000)
-        # the panel of the assistant opens by itself on the first visit and covers a third
-        page.add_init_script("localStorage.setItem('mlflow.assistant.fab.autoOpenedOnFirstLoad_v1', 'true')")
-        yield page
-        browser.close()
+def page(browser, server):
+    page = browser.new_page(viewport={"width": WIDTH, "height": HEIGHT})
+    page.set_default_timeout(20_000)
+    # the panel of the assistant opens by itself on the first visit and covers a third
+    page.add_init_script("localStorage.setItem('mlflow.assistant.fab.autoOpenedOnFirstLoad_v1', 'true')")
+    yield page
+    page.close()
 
 
 def on_screen(page, text, *, exact=False):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.util
 import re
 import shlex
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -14,16 +13,11 @@ import pytest
 from immunocast.report.figures import CATALOGUE, make_figures
 from immunocast.report.html import write_report
 
-PLACES = ("/usr/bin/chromium", shutil.which("chromium"), shutil.which("google-chrome"))
-CHROMIUM = next((p for p in PLACES if p and Path(p).exists()), None)
 ROOT = Path(__file__).parents[2]
 #: Pixels of a page of A4 less margins of 14 mm, at 96 a inch.
 A4_WIDTH = round((210 - 28) / 25.4 * 96)
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine"),
-]
+pytestmark = pytest.mark.browser
 
 
 def _fixtures():
@@ -41,15 +35,6 @@ def report(tmp_path_factory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("immunocast.report.figures.CATALOGUE", {n: CATALOGUE[n] for n in ("roc", "survival")})
         return write_report(run, make_figures(run))
-
-
-@pytest.fixture(scope="module")
-def browser():
-    sync_api = pytest.importorskip("playwright.sync_api")
-    with sync_api.sync_playwright() as play:
-        browser = play.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture
@@ -109,13 +94,13 @@ def test_printed_tables_fit_on_the_paper(page) -> None:
     assert not page.locator("nav.side").is_visible()
 
 
-def test_recipe_for_pdf_in_the_docs_makes_one(report: Path, tmp_path: Path) -> None:
+def test_recipe_for_pdf_in_the_docs_makes_one(report: Path, chromium: str, tmp_path: Path) -> None:
     docs = (ROOT / "docs" / "report.md").read_text(encoding="utf-8")
     (recipe,) = re.findall(r"```sh\n(chromium .*?--print-to-pdf.*?)```", docs, re.S)
     command = shlex.split(recipe.replace("\\\n", " "))
     pdf = tmp_path / "report.pdf"
     swap = {
-        "chromium": CHROMIUM,
+        "chromium": chromium,
         "runs/RUN_ID/report.html": str(report),
         "--print-to-pdf=report.pdf": f"--print-to-pdf={pdf}",
     }

@@ -27,11 +27,7 @@ def _module(path):
 ui = _module(Path(__file__).with_name("test_mlflow_ui.py"))
 server, page, open_page, on_screen = ui.server, ui.page, ui.open_page, ui.on_screen
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.browser,
-    pytest.mark.skipif(ui.CHROMIUM is None, reason="no Chromium on this machine"),
-]
+pytestmark = [pytest.mark.slow, pytest.mark.browser]
 
 
 @pytest.fixture(scope="module")

@@ -6,12 +6,10 @@ import importlib.util
 import json
 import shutil
 import sqlite3
-import sys
 from pathlib import Path
 
 import pytest
 
-from immunocast.cli import main
 from immunocast.tracking.mlflow import Tracker
 from immunocast.tracking.publish import publish
 
@@ -35,24 +33,14 @@ def published(tmp_path_factory):
 
 
 @pytest.fixture
-def typed(published, tmp_path, monkeypatch, capsys):
+def typed(published, tmp_path, monkeypatch, typed_command):
     """Type a command in a copy of the folder: words -> (exit code, stdout, stderr)."""
     shutil.copytree(published / "runs", tmp_path / "runs")
     shutil.copyfile(published / "mlflow.db", tmp_path / "mlflow.db")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
 
-    def run(*words):
-        monkeypatch.setattr(sys, "argv", ["immunocast", *words])
-        capsys.readouterr()
-        try:
-            main()
-            code = 0
-        except SystemExit as error:
-            code = error.code or 0
-        return code, *capsys.readouterr()
-
-    return run
+    return typed_command
 
 
 def test_a_newcomer_promotes_looks_and_rolls_back(typed, tmp_path):

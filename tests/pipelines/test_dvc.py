@@ -1,7 +1,6 @@
 """DVC runs the same stages: once, and not again."""
 
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -14,25 +13,16 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def checkout(root, tmp_path_factory):
+def checkout(copied_checkout):
     """A copy of the checkout with small settings in params.yaml."""
-    folder = tmp_path_factory.mktemp("dvc") / "checkout"
-    listed = subprocess.run(
-        ["git", "ls-files", "-co", "--exclude-standard"], cwd=root, capture_output=True, text=True, check=True
-    )
-    for name in listed.stdout.split("\n"):
-        if name and (root / name).is_file():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(root / name, folder / name)
-    subprocess.run(["git", "init", "-q"], cwd=folder, check=True)
-    params = folder / "params.yaml"
+    params = copied_checkout / "params.yaml"
     small = (
         params.read_text()
         .replace("n_patients: 1200", "n_patients: 240")
         .replace("n_resamples: 2000", "n_resamples: 200")
     )
     params.write_text(small)
-    return folder
+    return copied_checkout
 
 
 def _dvc(folder, *words):

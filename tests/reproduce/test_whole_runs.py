@@ -63,18 +63,9 @@ def identical(record):
 
 
 @pytest.fixture(scope="module")
-def tree(root, tmp_path_factory):
+def tree(copied_checkout):
     """A copy of the checkout, which a test may move."""
-    folder = tmp_path_factory.mktemp("tree") / "checkout"
-    listed = subprocess.run(
-        ["git", "ls-files", "-co", "--exclude-standard"], cwd=root, capture_output=True, text=True, check=True
-    )
-    for name in listed.stdout.split("\n"):
-        if name and (root / name).is_file():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(root / name, folder / name)
-    subprocess.run(["git", "init", "-q"], cwd=folder, check=True)
-    return folder
+    return copied_checkout
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,6 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from immunocast.cli import main
 from immunocast.cli._fetch import require_known_classes
 from immunocast.errors import ConfigError, FetchError, NotFoundError
 from immunocast.models.bundle import load_bundle
@@ -193,22 +192,12 @@ def test_a_download_that_breaks_off_leaves_nothing(place, tracker, tmp_path, mon
 
 
 @pytest.fixture
-def call(tmp_path, monkeypatch, capsys):
+def call(tmp_path, monkeypatch, typed_command):
     """The command in an empty folder: words -> exit code, output, errors."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
 
-    def run(*words):
-        monkeypatch.setattr("sys.argv", ["immunocast", *map(str, words)])
-        capsys.readouterr()
-        try:
-            main()
-            code = 0
-        except SystemExit as error:
-            code = error.code or 0
-        return code, *capsys.readouterr()
-
-    return run
+    return typed_command
 
 
 COUNT = "select count(*) as n from metrics"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from immunocast.cli._common import Format, FormatOption, RunsDir, app, find_run, print_table
+from immunocast.cli._tracking import TrackingUri, open_tracker
 from immunocast.errors import ConfigError, NotFoundError
 
 if TYPE_CHECKING:
@@ -24,9 +25,7 @@ def card(
     author: Annotated[Path | None, typer.Option(help="YAML file with the author's statements, by item.")] = None,
     rebuild: Annotated[bool, typer.Option(help="Write the card anew from the run's tables.")] = False,
     out: Annotated[Path | None, typer.Option(help="Folder for the downloaded card of a version.")] = None,
-    tracking_uri: Annotated[
-        str | None, typer.Option(help="MLflow's address; default: MLFLOW_TRACKING_URI, else mlflow.db here.")
-    ] = None,
+    tracking_uri: TrackingUri = None,
     output: FormatOption = Format.TABLE,
     runs_dir: RunsDir = Path("runs"),
 ) -> None:
@@ -74,10 +73,9 @@ def _kept(place: Path) -> Statements | None:
 def _show_version(
     version: str, tracking_uri: str | None, out: Path | None, statements: Statements | None, output: Format
 ) -> None:
-    from immunocast.tracking.mlflow import Tracker
     from immunocast.tracking.mlflow.cards import fetch_card
 
-    tracker = Tracker(tracking_uri)
+    tracker = open_tracker(tracking_uri)
     if out is not None:
         _show(fetch_card(tracker, version, out), statements, output, version)
         return

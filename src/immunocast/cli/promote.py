@@ -103,10 +103,13 @@ def rollback(
     tracking_uri: TrackingUri = None,
 ) -> None:
     """Give the alias back to the version that had it before; the gates are not asked again."""
+    from immunocast.tracking.mlflow.registry import full_name, told
     from immunocast.tracking.promote import rollback as roll_back
 
     tracker = open_tracker(tracking_uri)
-    done = roll_back(tracker, _registered(tracker, name), alias.value, reason, to_version)
+    with told(tracker):
+        full = full_name(tracker, name)
+    done = roll_back(tracker, full, alias.value, reason, to_version)
     print(f"{done.version.title}: {done.version.model} of run {done.version.run_id}")
     _print_outcome(tracker, done)
 
@@ -124,13 +127,13 @@ def history(
 
     Exit code 3 where its chain is broken.
     """
-    from immunocast.tracking.mlflow.registry import told
+    from immunocast.tracking.mlflow.registry import full_name, told
     from immunocast.tracking.registry_state import look
 
     tracker = open_tracker(tracking_uri)
     with told(tracker):
         found = look(tracker)
-        name = None if name is None else _registered(tracker, name, {e.name for e in found.log.entries})
+        name = None if name is None else full_name(tracker, name, (e.name for e in found.log.entries))
     entries = [e for e in found.log.entries if name in (None, e.name) and entry in (None, e.n)]
     unfinished = [f"{e.short}: {e.name} version {e.to} to {e.alias}" for e in found.unfinished]
     moved = [m.words() for m in found.moved]
@@ -161,20 +164,6 @@ def history(
         if not as_json:
             print("THE LOG IS NOT WHOLE:", *(f"  {p}" for p in found.log.problems), sep="\n", file=sys.stderr)
         raise typer.Exit(BROKEN)
-
-
-def _registered(tracker: Tracker, name: str, more: set[str] | None = None) -> str:
-    """A registered model by its name, or by the part of it that is the model's own."""
-    from immunocast.cohort.hints import did_you_mean
-    from immunocast.tracking.mlflow.registry import registered_names, told
-
-    with told(tracker):
-        known = sorted({*registered_names(tracker), *(more or ())})
-    for full in (name, f"immunocast-{name}"):
-        if full in known:
-            return full
-    hint = did_you_mean(name, known)
-    raise NotFoundError(f"There is no registered model {name!r}. {hint} There are: {', '.join(known) or 'none'}.")
 
 
 def _gates_of(entry: Entry) -> list[tuple[str, str, str, bool]]:

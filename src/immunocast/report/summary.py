@@ -5,9 +5,10 @@ from __future__ import annotations
 import pandas as pd
 
 from immunocast.report import text
-from immunocast.report.summary_tables import md, summary_tables
+from immunocast.report.summary_tables import summary_tables
 from immunocast.report.verdict import prognostic_sentence, verdict
 from immunocast.report.view import RunView
+from immunocast.store.markdown import md
 from immunocast.store.runfolder import RunFolder
 
 _MOST_CODES = 6

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import pandas as pd
 
 from immunocast.report import text
 from immunocast.report.view import RunView
+from immunocast.store.markdown import md
 
 
 def summary_tables(view: RunView) -> list[str]:
@@ -112,9 +112,3 @@ def markdown_table(frame: pd.DataFrame) -> str:
     lines = ["| " + " | ".join(map(str, frame)) + " |", "|:---|" + "---:|" * (frame.shape[1] - 1)]
     lines += ["| " + " | ".join(md(cell) for cell in row) + " |" for row in frame.itertuples(index=False)]
     return "\n".join(lines)
-
-
-def md(value: object) -> str:
-    """Text from data, with what markdown or HTML would read as markup escaped."""
-    escaped = str(value).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    return re.sub(r"([\\`*_\[\]|])", r"\\\1", escaped).replace("\n", " ")

@@ -267,11 +267,13 @@ def finish(
 
     try:
         with run.tracker.told():
-            states = out.publish_late(run, states)
-            for state in states:
-                folder.write_state(state)
-            results = results_table(states, objective)
-            write_results(folder.path, results, summary(states))
+            late = out.publish_late(run, states)
+            if late != list(states):
+                states = late
+                for state in states:
+                    folder.write_state(state)
+                results = results_table(states, objective)
+                write_results(folder.path, results, summary(states))
             text = summary(states, out.links_of(run, states), out.views_of(run, folder, states))
             records = out.sweep_records(folder, results, states, best, text, objective=objective, synthetic=synthetic)
             out.close_with(run, folder, records, synthetic)

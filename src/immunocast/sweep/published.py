@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from urllib.parse import quote
 
@@ -110,7 +110,6 @@ def sweep_records(
     *,
     objective: Objective | None = None,
     synthetic: bool | None = None,
-    params: Mapping[str, str] | None = None,
 ) -> Iterator[rec.Record]:
     """What a sweep has to say to a tracker.
 
@@ -120,7 +119,6 @@ def sweep_records(
     results, states, best, objective : of the sweep.
     description : markdown, with links.
     synthetic : as in `summary.summary_markdown`.
-    params : further settings of the sweep.
     """
     yield rec.Tag(SWEEP, folder.sweep_id)
     yield rec.Tag(KIND, "sweep")
@@ -131,8 +129,6 @@ def sweep_records(
         yield rec.Param(
             f"varied.{rec.clean_key(column.removeprefix('sweep.'))}", ", ".join(dict.fromkeys(results[column]))
         )
-    for key, value in (params or {}).items():
-        yield rec.Param(key, value)
     counts = results["status"].value_counts()
     yield rec.Metric("n_jobs", float(len(results)))
     yield rec.Metric("n_done", float(counts.get(DONE, 0)))

@@ -11,7 +11,6 @@ import pandas as pd
 
 from immunocast.metrics import METRICS
 from immunocast.report.view import RunView
-from immunocast.store.runfolder import RunFolder
 from immunocast.sweep.folder import DONE, JobState
 from immunocast.sweep.settings import Objective
 from immunocast.sweep.study import HELD_OUT
@@ -36,16 +35,13 @@ COLUMNS = {
 }
 
 
-def results_table(
-    states: Sequence[JobState], objective: Objective | None = None, runs: dict[int, RunFolder] | None = None
-) -> pd.DataFrame:
+def results_table(states: Sequence[JobState], objective: Objective | None = None) -> pd.DataFrame:
     """The results of a sweep.
 
     Parameters
     ----------
     states : of its jobs.
     objective : what a search looks for.
-    runs : run folders by job; those of the states by default.
 
     Returns
     -------
@@ -54,7 +50,7 @@ def results_table(
     equal sweeps give equal bytes, whatever ran at a time.
     """
     names = list(dict.fromkeys(name for state in states for name in state.settings))
-    rows = [_row(state, names, objective, (runs or {}).get(state.number, state.run_folder)) for state in states]
+    rows = [_row(state, names, objective) for state in states]
     frame = pd.DataFrame(rows)
     text = ["status", *(f"sweep.{n}" for n in names), "cohort", "cohort_digest", "endpoint", "scheme", "model"]
     text += ["reference_model", "error"]
@@ -65,7 +61,8 @@ def results_table(
     )
 
 
-def _row(state: JobState, names: Sequence[str], objective: Objective | None, run: RunFolder | None) -> dict[str, Any]:
+def _row(state: JobState, names: Sequence[str], objective: Objective | None) -> dict[str, Any]:
+    run = state.run_folder
     row: dict[str, Any] = {"job": state.number, "status": state.status, "same_as": state.same_as}
     row |= {f"sweep.{name}": state.settings.get(name, "") for name in names}
     blank = dict.fromkeys(("cohort", "cohort_digest", "endpoint", "scheme", "model"), "") | {

@@ -10,6 +10,7 @@ import pandas as pd
 
 from immunocast.metrics import METRICS
 from immunocast.report.text import SYNTHETIC_BANNER, estimate, is_number, number
+from immunocast.store.markdown import md
 from immunocast.sweep.folder import DONE, FAILED, JobState
 from immunocast.sweep.results import Best
 from immunocast.sweep.settings import Objective
@@ -61,7 +62,7 @@ def summary_markdown(
     kind = f"search for the best {objective.name}" if objective else "grid"
     # one paragraph: a tracker shows four lines of a description before "more", the last of them under a shade
     first = [f"**{SYNTHETIC_BANNER}**"] if synthetic else []
-    first.append(f"**Sweep over {', '.join(map(_md, settings)) or 'nothing'}**: {head} ({kind}). {views}".rstrip())
+    first.append(f"**Sweep over {', '.join(map(md, settings)) or 'nothing'}**: {head} ({kind}). {views}".rstrip())
     lines = ["  \n".join([*first, _best(best, objective)]), ""]
     lines += [line for warning in warnings for line in (f"**Warning.** {warning}", "")]
     lines += [*_failures(states), *_table(results, settings, objective, links), ""]
@@ -80,7 +81,7 @@ def _best(best: Best, objective: Objective | None) -> str:
     word = "trials" if objective else "jobs"
     settings = ", ".join(f"{c.removeprefix('sweep.')}={row[c]}" for c in row.index if str(c).startswith("sweep."))
     return (
-        f"Best of {best.n} {word} by {_md(what)}: job {row['job']} ({_md(settings)}), {value}; "
+        f"Best of {best.n} {word} by {md(what)}: job {row['job']} ({md(settings)}), {value}; "
         f"the median of the {best.n} is {number(best.middle)}."
     )
 
@@ -91,10 +92,10 @@ def _failures(states: Sequence[JobState]) -> list[str]:
     for state in failed:
         settings = ", ".join(f"{k}={v}" for k, v in state.settings.items())
         lines.append(
-            f"- job {state.number} ({_md(settings)}): {_md(state.error)} [whole error](errors/{state.number:03d}.txt)"
+            f"- job {state.number} ({md(settings)}): {md(state.error)} [whole error](errors/{state.number:03d}.txt)"
         )
     half = [s for s in states if s.status == DONE and s.error]
-    lines += [f"- job {s.number}: {_md(s.error)}" for s in half]
+    lines += [f"- job {s.number}: {md(s.error)}" for s in half]
     return [*lines, ""] if lines else []
 
 
@@ -104,7 +105,7 @@ def _table(
     own = [] if objective is None or objective.metric == "auroc" else [METRICS[objective.metric].label]
     heads = ["Job", *(".".join(s.split(".")[-2:]) for s in settings), "Status", *own, "AUROC (95 % CI)"]
     heads += ["Difference", "Slope", "n", "Events"]
-    lines = ["| " + " | ".join(map(_md, heads)) + " |", "|" + ":---|" * (2 + len(settings)) + "---:|" * (len(own) + 5)]
+    lines = ["| " + " | ".join(map(md, heads)) + " |", "|" + ":---|" * (2 + len(settings)) + "---:|" * (len(own) + 5)]
     for row in results.to_dict("records"):
         job = str(row["job"])
         link = (links or {}).get(row["job"])
@@ -113,7 +114,7 @@ def _table(
             status = f"as job {row['same_as']}"
         cells = [
             f"[{job}]({link})" if link else job,
-            *(_md(row[f"sweep.{s}"]) for s in settings),
+            *(md(row[f"sweep.{s}"]) for s in settings),
             status,
             *([number(row["objective"])] if own else []),
             _cell(row, "auroc") if row["status"] == DONE else "",
@@ -133,11 +134,11 @@ def _cell(row: Any, name: str, *, sign: bool = False) -> str:
 
 def _notes(results: pd.DataFrame, best: Best) -> str:
     done = results[results["status"] == DONE]
-    models = ", ".join(map(_md, _unique(done, "model")))
+    models = ", ".join(map(md, _unique(done, "model")))
     said = [f"Estimates are of each run's headline model over all its patients: {models}."]
     references = [r for r in _unique(done, "reference_model") if r]
     if references:
-        said.append(f"Difference: in AUROC from {', '.join(map(_md, references))}, on patients whom both can score.")
+        said.append(f"Difference: in AUROC from {', '.join(map(md, references))}, on patients whom both can score.")
     if best.row is not None:
         said.append(OPTIMISM)
         if done["scheme"].eq("leave_one_cohort_out").any():
@@ -148,9 +149,3 @@ def _notes(results: pd.DataFrame, best: Best) -> str:
 
 def _unique(frame: pd.DataFrame, column: str) -> list[str]:
     return list(dict.fromkeys(str(v) for v in frame[column]))
-
-
-def _md(value: object) -> str:
-    """Text from settings and errors, with what markdown or HTML would read as markup escaped."""
-    escaped = str(value).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    return re.sub(r"([\\`*_\[\]|])", r"\\\1", escaped).replace("\n", " ")

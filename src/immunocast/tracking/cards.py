@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import re
 from pathlib import Path
 from typing import Any
 
+from immunocast.store.markdown import md
 from immunocast.store.runfolder import RunFolder
 
 #: Where a card lies among the artifacts of a logged model and of a model's run.
@@ -33,8 +33,8 @@ def card_lines(folder: Path) -> str:
     folder : a card's folder.
     """
     about = _read(folder)
-    lines = [f"**{_md(about.get('answer') or 'No verdict was recorded.')}**"]
-    lines += [_md(about[key]) for key in ("comparison", "calibration", "claim") if about.get(key)]
+    lines = [f"**{md(about.get('answer') or 'No verdict was recorded.')}**"]
+    lines += [md(about[key]) for key in ("comparison", "calibration", "claim") if about.get(key)]
     items = about.get("tripod_ai") or {}
     told = (
         f"; TRIPOD+AI, {items.get('items')} items: {items['told']} (`{CARD}/tripod_ai.csv`)" if "told" in items else ""
@@ -49,9 +49,3 @@ def _read(folder: Path) -> dict[str, Any]:
     except ValueError:
         return {}
     return found if isinstance(found, dict) else {}
-
-
-def _md(value: object) -> str:
-    """Text with what markdown or HTML would read as markup escaped."""
-    escaped = str(value).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    return re.sub(r"([\\`*_\[\]|])", r"\\\1", escaped).replace("\n", " ")

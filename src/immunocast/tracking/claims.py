@@ -17,10 +17,10 @@ import time
 from collections.abc import Mapping
 
 from immunocast.tracking.mlflow import PROCESS, RunHandle, Tracker
+from immunocast.tracking.mlflow.tracker import PARENT
 
 #: Tags by which a publication is found again, and by which it is known to be whole.
 KEY, STATE = "publish_key", "published"
-PARENT = "mlflow.parentRunId"
 #: Tag with the id of the run folder, which an open run has from the start.
 RUN_ID = "immunocast.run_id"
 #: How often the second look is repeated while an earlier claim makes up its mind, and seconds between.

@@ -10,6 +10,7 @@ from immunocast.cohort.outcomes import words_of
 from immunocast.cohort.vocabulary import VOCABULARY
 from immunocast.models.spec import ModelSpec
 from immunocast.store.runfolder import RunFolder
+from immunocast.tracking.labels import reference_difference
 
 
 def describe_model(run: RunFolder, model: str, label: str, spec: ModelSpec) -> str:
@@ -28,7 +29,8 @@ def describe_model(run: RunFolder, model: str, label: str, spec: ModelSpec) -> s
         first += f", {auroc['n_events']:,} {words.events}"
     # a UI shows the first lines only: one paragraph, two blanks being markdown's line break
     lines = [first + "  "]
-    for row in _differences(run, model, about.get("reference_model")):
+    row = reference_difference(run, model)
+    if row is not None and pd.notna(row["difference"]):
         text = _with_interval(row, "difference", "+.3f")
         lines.append(f"AUROC minus {row['reference_model']}: {text}, {row['n_common']:,} patients in common  ")
     lines.append("")
@@ -45,16 +47,6 @@ def describe_model(run: RunFolder, model: str, label: str, spec: ModelSpec) -> s
     }
     links = "Open: [the run that made it](parent:) · [its report](parent:report.html)"
     return "\n".join([*lines, "", *(f"{name}: {fact}  " for name, fact in facts.items() if fact), "", links])
-
-
-def _differences(run: RunFolder, model: str, reference: str | None) -> list[dict[Any, Any]]:
-    """The model's AUROC over all cohorts against the reference: one row, none where they were not compared."""
-    if not run.has_table("comparisons"):
-        return []
-    rows = run.table("comparisons")
-    wanted = (rows["model"] == model) & (rows["reference_model"] == reference) & (rows["metric"] == "auroc")
-    wanted &= (rows["cohort_id"] == "combined") & (rows["subgroup"] == "all") & rows["difference"].notna()
-    return rows[wanted].to_dict("records")
 
 
 def _with_interval(row: dict[Any, Any], value: str, style: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pandas as pd
 
@@ -53,26 +54,26 @@ def common_tags(run: RunFolder) -> Iterator[Tag]:
     yield Tag("immunocast.run_id", run.run_id)
 
 
+def reference_difference(run: RunFolder, model: str | None) -> dict[str, Any] | None:
+    """The row of `comparisons` with a model's AUROC over all cohorts against the run's reference; None without one."""
+    if not run.has_table("comparisons"):
+        return None
+    rows = run.table("comparisons")
+    wanted = (rows["metric"] == "auroc") & (rows["model"] == model) & (rows["cohort_id"] == "combined")
+    wanted &= (rows["reference_model"] == run.manifest().get("reference_model")) & (rows["subgroup"] == "all")
+    found = rows[wanted].to_dict("records")
+    return {str(key): value for key, value in found[0].items()} if found else None
+
+
 def against_reference(run: RunFolder) -> str | None:
     """How the headline model's AUROC compares with the reference's: "better", "worse" or "not distinguishable".
 
     None where they were not compared. Not distinguishable means that the interval of the difference covers 0,
     which does not show them equal.
     """
-    manifest = run.manifest()
-    if not run.has_table("comparisons"):
+    row = reference_difference(run, run.manifest().get("headline_model"))
+    if row is None or pd.isna(row["ci_low"]) or pd.isna(row["ci_high"]):
         return None
-    rows = run.table("comparisons")
-    rows = rows[
-        (rows["metric"] == "auroc")
-        & (rows["model"] == manifest.get("headline_model"))
-        & (rows["reference_model"] == manifest.get("reference_model"))
-        & (rows["cohort_id"] == "combined")
-        & (rows["subgroup"] == "all")
-    ]
-    if rows.empty or rows[["ci_low", "ci_high"]].iloc[0].isna().any():
-        return None
-    row = rows.iloc[0]
     if row["ci_low"] > 0:
         return "better"
     return "worse" if row["ci_high"] < 0 else "not distinguishable"

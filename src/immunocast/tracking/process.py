@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import getpass
 import os
 import signal
 import socket
@@ -27,6 +28,14 @@ class Terminated(SystemExit):
 def host() -> str:
     """Name of this machine."""
     return socket.gethostname()
+
+
+def user() -> str:
+    """Name of the user; containers run as users without one, who are told by their number."""
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):
+        return f"uid {os.getuid()}"
 
 
 def process_start(pid: int) -> str | None:

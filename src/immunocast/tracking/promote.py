@@ -7,7 +7,6 @@ before (2) has promoted nothing; what is killed after it is carried out by the n
 
 from __future__ import annotations
 
-import getpass
 import hashlib
 import json
 import os
@@ -317,8 +316,5 @@ def _who(tracker: Tracker) -> str:
     """The user of a server that asks for one, else of this machine; and the machine."""
     user: Any = os.environ.get("MLFLOW_TRACKING_USERNAME") if tracker.uri.startswith("http") else None
     if not user:
-        try:
-            user = getpass.getuser()
-        except (OSError, KeyError):  # containers run as users without a name
-            user = f"uid {os.getuid()}"
+        user = process.user()
     return f"{user}@{process.host()}"

@@ -24,11 +24,12 @@ from immunocast.errors import ConfigError, NotFoundError, PublishError
 from immunocast.store.runfolder import RunFolder
 from immunocast.tracking import claims
 from immunocast.tracking import records as rec
-from immunocast.tracking.claims import KEY, PARENT, STATE
+from immunocast.tracking.claims import KEY, STATE
 from immunocast.tracking.links import Addresses, addressed
 from immunocast.tracking.mlflow import RunHandle, Tracker
 from immunocast.tracking.mlflow.log import log
 from immunocast.tracking.mlflow.models import has_version, link_model, log_model
+from immunocast.tracking.mlflow.tracker import PARENT
 from immunocast.tracking.mlflow.views import ensure_views
 from immunocast.tracking.readable import readable_tables
 

@@ -9,7 +9,7 @@ from immunocast.errors import ConfigError, NotFoundError
 from immunocast.store.runfolder import RunFolder, find_run, list_runs
 from immunocast.tracking.mlflow import Tracker
 from immunocast.tracking.mlflow.download import fetch_bundle, fetch_run
-from immunocast.tracking.mlflow.registry import Version, aliases, registered_names, told, version
+from immunocast.tracking.mlflow.registry import Version, aliases, full_name, told, version
 from immunocast.tracking.publish import KEY, publish_key
 
 
@@ -83,10 +83,7 @@ def aliased_model(tracker: Tracker, wanted: str, runs_dir: Path, scratch: Path) 
             f"{wanted!r} names no alias of a registered model. Write NAME@ALIAS: immunocast-ridge@champion."
         )
     with told(tracker):
-        known = registered_names(tracker)
-        full = next((n for n in (name, f"immunocast-{name}") if n in known), None)
-        if full is None:
-            raise NotFoundError(f"There is no registered model {name!r}. There are: {', '.join(known) or 'none'}.")
+        full = full_name(tracker, name)
         there = aliases(tracker, full)
         if alias not in there:
             has = ", ".join(f"{a} (version {v})" for a, v in sorted(there.items())) or "none"

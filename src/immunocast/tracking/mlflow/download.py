@@ -20,7 +20,7 @@ from immunocast.errors import ConfigError, FetchError, NotFoundError
 from immunocast.store.runfolder import RunFolder, file_digest
 from immunocast.tracking import records as rec
 from immunocast.tracking.address import first_line
-from immunocast.tracking.mlflow.tracker import Tracker
+from immunocast.tracking.mlflow.tracker import PARENT, Tracker
 from immunocast.tracking.publish import KEY, STATE, VERSION
 
 if TYPE_CHECKING:
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 #: What of a publication belongs into the folder: files, then folders. `readable/` are twins of the tables.
 FILES = ("manifest.json", "config.yaml", "summary.md", "results.csv", "report.html")
 FOLDERS = ("meta", "tables", "figures")
-_PARENT = "mlflow.parentRunId"
 
 
 @dataclass(frozen=True)
@@ -236,7 +235,7 @@ def _run(tracker: Tracker, run_id: str) -> Run | None:
 def _top(runs: list[Run]) -> Run | None:
     """The parent among the runs of one publication; what stands above it, e.g. a sweep, is no part of it."""
     ids = {run.info.run_id for run in runs}
-    return next((run for run in runs if run.data.tags.get(_PARENT) not in ids), None)
+    return next((run for run in runs if run.data.tags.get(PARENT) not in ids), None)
 
 
 def _search(tracker: Tracker, filter_string: str) -> list[Run]:

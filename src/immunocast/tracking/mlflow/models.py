@@ -20,7 +20,7 @@ from immunocast.tracking.describe import example_inputs
 from immunocast.tracking.mlflow.log import cut, shown
 from immunocast.tracking.mlflow.tracker import MAX_TAG, NOTE, Tracker
 
-#: MLflow's column for a version's description.
+#: MLflow's limit of a version's description on PostgreSQL and MySQL.
 MAX_DESCRIPTION = 5000
 
 

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from immunocast.errors import ConfigError, ImmunocastError, NotFoundError
+from immunocast.cohort.hints import did_you_mean
+from immunocast.errors import NotFoundError
 from immunocast.gates import GATES
-from immunocast.tracking.mlflow.failures import understand
+from immunocast.tracking.mlflow.models import MAX_DESCRIPTION
 from immunocast.tracking.mlflow.tracker import Tracker
 from immunocast.tracking.publish import KEY, STATE, VERSION
 
-#: MLflow's limit of a version's description on PostgreSQL and MySQL.
-MAX_DESCRIPTION = 5000
 _HEADING = "#### Promotion and gates"
 
 
@@ -45,16 +44,9 @@ class Version:
         return f"{self.name} version {self.number}"
 
 
-@contextlib.contextmanager
-def told(tracker: Tracker, after: str = "") -> Iterator[None]:
+def told(tracker: Tracker, after: str = "") -> contextlib.AbstractContextManager[None]:
     """Turn what MLflow and its store raise into a message; `after` says what it means."""
-    try:
-        yield
-    except Exception as error:
-        failure = None if isinstance(error, ImmunocastError) else understand(error, tracker.uri, tracker.experiment)
-        if failure is None:
-            raise
-        raise ConfigError(f"MLflow at {tracker.shown_uri} failed: {failure}. {after}".rstrip()) from error
+    return tracker.told(what="failed", after=after)
 
 
 def published_version(tracker: Tracker, key: str, run_id: str, model: str) -> Version:
@@ -146,6 +138,28 @@ def registered_names(tracker: Tracker) -> dict[str, dict[str, str]]:
         token = page.token
         if not token:
             return found
+
+
+def full_name(tracker: Tracker, name: str, more: Iterable[str] = ()) -> str:
+    """A registered model by its name, or by the part of it that is the model's own.
+
+    Parameters
+    ----------
+    tracker : the connection.
+    name : "immunocast-ridge", or "ridge".
+    more : names that count as known beside those of the registry.
+
+    Raises
+    ------
+    NotFoundError
+        Where there is none.
+    """
+    known = sorted({*registered_names(tracker), *more})
+    for full in (name, f"immunocast-{name}"):
+        if full in known:
+            return full
+    hint = did_you_mean(name, known)
+    raise NotFoundError(f"There is no registered model {name!r}. {hint} There are: {', '.join(known) or 'none'}.")
 
 
 def aliases(tracker: Tracker, name: str) -> dict[str, int]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import getpass
 import hashlib
 import logging
 import os
@@ -38,7 +37,7 @@ EXPERIMENT_TAGS = {
 PROCESS = "immunocast.process"
 #: Tag that says why a run is FAILED or KILLED.
 ERROR = "immunocast.error"
-NOTE, _PARENT = "mlflow.note.content", "mlflow.parentRunId"
+NOTE, PARENT = "mlflow.note.content", "mlflow.parentRunId"
 #: MLflow refuses longer tags.
 MAX_TAG = 8000
 
@@ -146,12 +145,14 @@ class Tracker:
             engine.dispose()
 
     @contextlib.contextmanager
-    def told(self, own: Path | None = None) -> Iterator[None]:
+    def told(self, own: Path | None = None, *, what: str = "cannot be used", after: str = "") -> Iterator[None]:
         """Turn errors of the store into a ConfigError that says what to do.
 
         Parameters
         ----------
         own : a folder that is none of the store's: errors over files in it come through.
+        what : what became of the store.
+        after : what that means for the caller, a sentence.
 
         Raises
         ------
@@ -164,7 +165,7 @@ class Tracker:
             failure = None if isinstance(error, ImmunocastError) else understand(error, self.uri, self.experiment)
             if failure is None or (own and own in Path(str(getattr(error, "filename", None))).absolute().parents):
                 raise
-            raise ConfigError(f"MLflow at {self.shown_uri} cannot be used: {failure}.") from error
+            raise ConfigError(f"MLflow at {self.shown_uri} {what}: {failure}. {after}".rstrip()) from error
 
     @cached_property
     def experiment_id(self) -> str:
@@ -218,11 +219,11 @@ class Tracker:
             self.experiment_id,
             run_name=name,
             tags={
-                "mlflow.user": _user(),
+                "mlflow.user": process.user(),
                 "mlflow.source.name": "immunocast",
                 "mlflow.source.type": "LOCAL",
                 PROCESS: process.identity(),
-                **({_PARENT: parent} if parent else {}),
+                **({PARENT: parent} if parent else {}),
                 **tags,
             },
         )
@@ -377,10 +378,3 @@ class Tracker:
         """Runs that carry all of these tags: id and tags, oldest first."""
         wanted = " and ".join(f"tags.`{key}` = '{value}'" for key, value in tags.items())
         return {run.info.run_id: dict(run.data.tags) for run in self._search(wanted)}
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError):  # containers run as users without a name
-        return f"uid {os.getuid()}"
