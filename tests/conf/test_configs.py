@@ -122,6 +122,14 @@ def test_a_setting_reaches_the_endpoint_and_a_name_alone_will_do():
     assert endpoint_of(from_file).name == "dcb"
 
 
+@pytest.mark.parametrize("name", _names("cohort"))
+def test_a_quick_run_of_any_cohort_can_be_asked_for(name):
+    cfg = load_config(["experiment=quick", f"cohort={name}"])
+    check(cfg)
+    assert cfg.evaluation.n_resamples == 200
+    assert cfg.cohort == load_config([f"cohort={name}"]).cohort
+
+
 @pytest.mark.parametrize("name", _names("engine"))
 def test_every_engine_maps_in_order(name):
     engine = build(load_config([f"engine={name}"]).engine, "engine")

@@ -36,7 +36,15 @@ class Counting:
 
 
 def publish_here(
-    uri: str, experiment: str, folder: Path, answers: Any, *, kill_at: int = 0, host: str = "", ready: Any = None
+    uri: str,
+    experiment: str,
+    folder: Path,
+    answers: Any,
+    env: dict[str, str],
+    *,
+    kill_at: int = 0,
+    host: str = "",
+    ready: Any = None,
 ) -> None:
     """Publish a folder, and put (message, number of calls) or (error, 0) into `answers`.
 
@@ -44,10 +52,12 @@ def publish_here(
     ----------
     uri, experiment, folder : what goes where.
     answers : a queue.
+    env : who is signed in: a process of a fork server has the environment of whoever started that server.
     kill_at : number of the call before which the process is killed; 0 for none.
     host : another name for this host, with locks of its own; "" for the real one.
     ready : a barrier to wait at, once connected.
     """
+    os.environ.update(env)
     if host:
         process.host = lambda: host
         tempfile.tempdir = tempfile.mkdtemp(prefix=host)

@@ -9,6 +9,7 @@ import signal
 import pytest
 
 from immunocast.errors import ConfigError
+from immunocast.tracking import process
 from immunocast.tracking import records as rec
 from immunocast.tracking.mlflow import ERROR, PROCESS, Tracker
 from immunocast.tracking.mlflow.log import log
@@ -46,9 +47,9 @@ def start(processes, store):
 
     def started(end):
         open_runs = processes.SimpleQueue()
-        process = processes.Process(target=exec, args=(SCRIPT, {"store": store, "end": end, "open_runs": open_runs}))
-        process.start()
-        return process, open_runs.get()
+        pipeline = processes.Process(target=exec, args=(SCRIPT, {"store": store, "end": end, "open_runs": open_runs}))
+        pipeline.start()
+        return pipeline, open_runs.get()
 
     return started
 
@@ -68,10 +69,10 @@ def state(store, run_id):
     ],
 )
 def test_a_run_ends_as_what_it_became(store, start, how, status, reason, code):
-    process, run_id = start(how)
-    process.join(60)
+    pipeline, run_id = start(how)
+    pipeline.join(60)
     found, tags = state(store, run_id)
-    assert (found, tags.get(ERROR), process.exitcode) == (status, reason, code)
+    assert (found, tags.get(ERROR), pipeline.exitcode) == (status, reason, code)
     assert tags["immunocast.run_id"] == "r1"
     assert (PROCESS in tags) == (status != "FINISHED")
 
@@ -81,11 +82,11 @@ def test_a_run_ends_as_what_it_became(store, start, how, status, reason, code):
     [(signal.SIGTERM, "ended by SIGTERM", 143), (signal.SIGINT, "interrupted (SIGINT)", 1)],
 )
 def test_a_signal_makes_it_killed(store, start, number, reason, code):
-    process, run_id = start("wait")
-    os.kill(process.pid, number)
-    process.join(60)
+    pipeline, run_id = start("wait")
+    os.kill(pipeline.pid, number)
+    pipeline.join(60)
     found, tags = state(store, run_id)
-    assert (found, tags[ERROR], process.exitcode) == ("KILLED", reason, code)
+    assert (found, tags[ERROR], pipeline.exitcode) == ("KILLED", reason, code)
 
 
 def test_what_a_dead_process_left_open_is_closed_and_the_living_is_not(store, start):
@@ -111,6 +112,20 @@ def test_a_run_of_another_host_is_left_alone(store):
     tracker.client.set_tag(handle.run_id, PROCESS, "elsewhere 1 2")
     assert tracker.repair_orphans() == []
     assert state(store, handle.run_id)[0] == "RUNNING"
+
+
+@pytest.mark.parametrize("seen_with_tag", [True, False])
+def test_a_run_that_ended_while_it_was_searched_for_stays_as_it_ended(store, monkeypatch, seen_with_tag):
+    tracker = Tracker(store)
+    handle = tracker.start("r1", {})
+    tracker.client.set_tag(handle.run_id, PROCESS, f"{process.host()} 999999999 1-2")
+    seen = tracker.client.get_run(handle.run_id)
+    tracker.end(handle.run_id)
+    if not seen_with_tag:  # the tags of what is found are read after it was found
+        seen = tracker.client.get_run(handle.run_id)
+    monkeypatch.setattr(tracker, "_search", lambda *_: [seen])
+    assert tracker.repair_orphans() == []
+    assert state(store, handle.run_id)[0] == "FINISHED"
 
 
 def test_the_error_of_the_pipeline_comes_through_where_mlflow_is_gone(store, monkeypatch, caplog):

@@ -175,6 +175,32 @@ def test_publishing_is_a_few_calls_whatever_is_logged(run, tracker):
     assert counting.calls.total() - before <= 1 + len(versions)  # a search, and whether each version is still there
 
 
+class Lossy(Counting):
+    """A client whose calls that cannot be repeated are, as where the first answer is lost on the way."""
+
+    def __getattr__(self, name):
+        method = super().__getattr__(name)
+
+        def repeated(*args, **more):
+            if name in ("create_run", "create_logged_model", "create_model_version", "delete_tag"):
+                method(*args, **more)
+            return method(*args, **more)
+
+        return repeated
+
+
+def test_what_was_made_twice_since_an_answer_was_lost_is_there_once(run, tracker):
+    assert tracker.experiment_id
+    tracker.__dict__["client"] = Lossy(tracker.client)
+    published = publish(run, tracker)
+    assert published.twice == ()
+    there = everything(tracker)
+    assert set(there["runs"]) == {published.run_id, *published.model_runs.values()}
+    assert {state for state, *_ in there["runs"].values()} == {"FINISHED"}
+    assert len(there["models"]) == len(published.model_runs)
+    assert {f"{name}/{number}" for name, number in there["versions"]} == set(published.model_versions.values())
+
+
 def test_changed_content_is_another_publication(run, tracker):
     first = publish(run, tracker)
     metrics = run.table("metrics")

@@ -62,6 +62,8 @@ def log_model(
             model_type=model.tags.get("kind"),
         )
         model_id = logged.model_id
+        # a call that was repeated since its answer was lost on the way has made two
+        _logged_model(tracker, run_id, but=model_id)
         now = timestamp_ms if timestamp_ms is not None else int(time.time() * 1000)
         numbers = [r for r in records if isinstance(r, rec.Metric) and "/" not in r.key]
         # the page of a model names the data of its metrics, where they do
@@ -106,17 +108,16 @@ def has_version(tracker: Tracker, run_id: str, name: str) -> bool:
 
     By a search: asked for a version that is gone, a server with basic auth answers "permission denied".
     """
-    return any(
-        f"{known.name}/{known.version}" == name
-        for known in tracker.client.search_model_versions(f"run_id = '{run_id}'")
-    )
+    registered, _, number = name.rpartition("/")
+    return int(number) in _versions(tracker, run_id, registered)
 
 
-def _logged_model(tracker: Tracker, run_id: str) -> str | None:
+def _logged_model(tracker: Tracker, run_id: str, but: str | None = None) -> str | None:
+    """The model that was logged whole for a run; those left half are deleted, `but` this one."""
     found = tracker.client.search_logged_models([tracker.experiment_id], filter_string=f"source_run_id = '{run_id}'")
     whole = [m.model_id for m in found if str(m.status) == "READY"]
     for m in found:
-        if str(m.status) != "READY":
+        if str(m.status) != "READY" and m.model_id != but:
             tracker.client.delete_logged_model(m.model_id)
     return whole[0] if whole else None
 
@@ -143,10 +144,9 @@ def _register(tracker: Tracker, run_id: str, model_id: str, model: rec.Model) ->
     from mlflow.exceptions import MlflowException
 
     with tracker.lock(f"registry {name}"):
-        for known in tracker.client.search_model_versions(f"run_id = '{run_id}'"):
-            if known.name == name:
-                _name_version(tracker, model_id, name, known.version)
-                return str(known.version)
+        if known := _versions(tracker, run_id, name):
+            _name_version(tracker, model_id, name, known[0])
+            return str(known[0])
         try:
             tracker.client.create_registered_model(
                 name,
@@ -157,7 +157,7 @@ def _register(tracker: Tracker, run_id: str, model_id: str, model: rec.Model) ->
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
         with _as_global(tracker):
-            made = tracker.client.create_model_version(
+            tracker.client.create_model_version(
                 name,
                 f"models:/{model_id}",
                 run_id=run_id,
@@ -165,13 +165,24 @@ def _register(tracker: Tracker, run_id: str, model_id: str, model: rec.Model) ->
                 description=cut(model.version_description or model.description, MAX_DESCRIPTION),
                 model_id=model_id,
             )
-        _name_version(tracker, model_id, name, made.version)
-    return str(made.version)
+        # a call that was repeated since its answer was lost on the way has made two
+        made, *twins = _versions(tracker, run_id, name)
+        for twin in twins:
+            with contextlib.suppress(MlflowException):  # who may register need not be one who may delete
+                tracker.client.delete_model_version(name, str(twin))
+        _name_version(tracker, model_id, name, made)
+    return str(made)
 
 
-def _name_version(tracker: Tracker, model_id: str, name: str, number: str | int) -> None:
+def _versions(tracker: Tracker, run_id: str, name: str) -> list[int]:
+    """Versions of a registered model that come from a run, the first one first."""
+    found = tracker.client.search_model_versions(f"run_id = '{run_id}'")
+    return sorted(int(known.version) for known in found if known.name == name)
+
+
+def _name_version(tracker: Tracker, model_id: str, name: str, number: int) -> None:
     """Let the page of a logged model lead to its version; without this tag it says "Not registered"."""
-    versions = json.dumps([{"name": name, "version": int(number)}])
+    versions = json.dumps([{"name": name, "version": number}])
     tracker.client.set_logged_model_tags(model_id, {"mlflow.modelVersions": versions})
 
 

@@ -262,10 +262,14 @@ class Tracker:
 
     def untag(self, run_id: str, keys: Iterable[str]) -> None:
         """Take tags from a run, where it has them."""
-        has = self.client.get_run(run_id).data.tags
+        from mlflow.exceptions import MlflowException
+
         for key in keys:
-            if key in has:
+            try:
                 self.client.delete_tag(run_id, key)
+            except MlflowException as error:  # also where the call was repeated: its first answer was lost on the way
+                if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                    raise
 
     def discard(self, run_id: str, reason: str) -> None:
         """Close a run that should not have been made as KILLED, and delete it where one may."""
@@ -283,7 +287,7 @@ class Tracker:
             self.client.set_tag(run_id, ERROR, error[:MAX_TAG])
         self.client.set_terminated(run_id, status)
         if status == "FINISHED":
-            self.client.delete_tag(run_id, PROCESS)
+            self.untag(run_id, [PROCESS])
 
     @contextlib.contextmanager
     def pipeline_run(
@@ -355,12 +359,17 @@ class Tracker:
         repaired = []
         ours = f"attributes.status = 'RUNNING' and tags.`{PROCESS}` LIKE '{process.host()} %'"
         for run in self._search(ours):
-            identity = run.data.tags[PROCESS]
-            if not process.is_alive(identity):
+            identity = run.data.tags.get(PROCESS)  # gone where the run ended while it was searched for
+            if identity and not process.is_alive(identity) and self._is_left_open(run.info.run_id, identity):
                 reason = f"process {identity.split()[1]} ended without closing the run; closed afterwards"
                 self.end(run.info.run_id, "KILLED", reason)
                 repaired.append(run.info.run_id)
         return repaired
+
+    def _is_left_open(self, run_id: str, identity: str) -> bool:
+        """Whether a process that is dead by now left a run RUNNING: it may have ended it just before it died."""
+        now = self.client.get_run(run_id)
+        return now.info.status == "RUNNING" and now.data.tags.get(PROCESS) == identity
 
     def _search(self, filter_string: str) -> list[Run]:
         found: list[Run] = []
