@@ -91,10 +91,14 @@ def test_final_bundles_come_on_demand_and_predict_the_same(place, tracker, tmp_p
 
 
 def test_patient_tables_that_were_left_out_are_told(small, store, tmp_path):
-    tracker = Tracker(store)
-    publish(small, tracker, log_patient_tables=False)
+    tracker = Tracker(store, patient_tables=False)
+    publish(small, tracker)
     fetched = fetch_run(tracker, small.run_id, tmp_path / "fetched")
-    assert fetched_from(fetched)["not_published"] == ["tables/cohort.parquet", "tables/predictions.parquet"]
+    assert fetched_from(fetched)["not_published"] == [
+        "tables/checks.parquet",
+        "tables/cohort.parquet",
+        "tables/predictions.parquet",
+    ]
     pd.testing.assert_frame_equal(fetched.table("metrics"), small.table("metrics"))
     with pytest.raises(NotFoundError, match=r"cohort.*was left out when the run was published"):
         fetched.table("cohort")

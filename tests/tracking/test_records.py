@@ -161,7 +161,8 @@ def test_patient_tables_can_be_left_out(run):
         return {a.path for a in by_type(rec.run_records(run, **options), rec.Artifact) if "tables/" in a.path}
 
     assert {"tables/cohort.parquet", "tables/predictions.parquet"} <= tables()
-    assert tables() - tables(log_patient_tables=False) == {"tables/cohort.parquet", "tables/predictions.parquet"}
+    left_out = {"tables/checks.parquet", "tables/cohort.parquet", "tables/predictions.parquet"}
+    assert tables() - tables(patient_tables=False) == left_out
 
 
 def test_dataset_holds_counts_but_no_rows(run):

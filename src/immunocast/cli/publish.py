@@ -21,7 +21,7 @@ def publish(
         str | None, typer.Option(help="Where artifacts go, for a new experiment of a database without a server.")
     ] = None,
     patient_tables: Annotated[
-        bool, typer.Option(help="Also publish the tables with a row a patient (Parquet).")
+        bool, typer.Option(help="Also publish what shows single patients: tables, pictures, examples in the report.")
     ] = True,
     take_over: Annotated[
         bool, typer.Option("--take-over", help="Complete what a dead process of another host began.")
@@ -38,7 +38,7 @@ def publish(
     from immunocast.tracking.publish import publish as publish_run
 
     folder = find_run(run, runs_dir)
-    tracker = Tracker(tracking_uri, experiment, artifact_root)
+    tracker = Tracker(tracking_uri, experiment, artifact_root, patient_tables=patient_tables)
     with sigterm_raises():
-        published = publish_run(folder, tracker, log_patient_tables=patient_tables, take_over=take_over)
+        published = publish_run(folder, tracker, take_over=take_over)
     print(published.message())

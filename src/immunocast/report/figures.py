@@ -17,6 +17,7 @@ from immunocast.report import figures_explain_trust as explain_trust
 from immunocast.report import figures_probability as probability
 from immunocast.report.view import RunView
 from immunocast.store.runfolder import RunFolder
+from immunocast.store.single_patients import PATIENT_FIGURES
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,7 @@ CATALOGUE: dict[str, Drawing] = {
     ),
     "shap_truth": Drawing("Explanations beside the truth", explain_trust.no_truth, explain_trust.truth),
     **{
-        f"shap_waterfall_{kind}": Drawing(f"One patient: {words}", explain.no_patient(kind), explain.waterfall(kind))
+        f"{PATIENT_FIGURES}{kind}": Drawing(f"One patient: {words}", explain.no_patient(kind), explain.waterfall(kind))
         for kind, words in explain.KINDS.items()
     },
 }

@@ -27,6 +27,7 @@ from immunocast.report.table_one import table_one
 from immunocast.report.verdict import best_sentence, prognostic_sentence, verdict
 from immunocast.report.view import RunView
 from immunocast.store.runfolder import RunFolder
+from immunocast.store.single_patients import BEGIN, END, PATIENT_FIGURES
 
 REPORT = "report.html"
 
@@ -106,6 +107,8 @@ def render(view: RunView, figures: Sequence[Figure], explain: ExplainOne | None 
         other_comparisons=comparisons.other_comparisons(view),
         importance=sections.importance_sheet(view),
         kinds=KINDS,
+        single_patients=(BEGIN, END),
+        patient_figures=PATIENT_FIGURES,
         patients=in_depth(view, explain),
         explained=_explained(view),
         models=sections.model_sheet(view),

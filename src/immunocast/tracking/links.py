@@ -7,7 +7,15 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from urllib.parse import quote
 
-from immunocast.tracking.record_types import Artifact, Description, EvaluationTable, Model, ReadableTable, Record
+from immunocast.tracking.record_types import (
+    Artifact,
+    Description,
+    EvaluationTable,
+    Model,
+    ReadableTable,
+    Record,
+    TextFile,
+)
 
 #: Before a link of a model's description to the artifacts of its run; alone, to the page of that run.
 PARENT = "parent:"
@@ -72,7 +80,7 @@ def spaced(text: str) -> str:
 
 def artifact_paths(records: Iterable[Record]) -> list[str]:
     """Where the files of these records lie among the artifacts."""
-    return [r.path for r in records if isinstance(r, Artifact | ReadableTable | EvaluationTable)]
+    return [r.path for r in records if isinstance(r, Artifact | TextFile | ReadableTable | EvaluationTable)]
 
 
 def after_the_headline(text: str, line: str) -> str:

@@ -90,9 +90,7 @@ def publish_command(run: RunFolder, tracker: Tracker) -> str:
     runs = run.path.absolute().parent
     if runs != Path(os.environ.get("IMMUNOCAST_RUNS") or "runs").absolute():
         words += ["--runs-dir", str(runs)]
-    for option, value in tracker.options().items():
-        words += [option, value]
-    return shlex.join(words)
+    return shlex.join(words + tracker.options())
 
 
 def publish(
@@ -100,7 +98,6 @@ def publish(
     tracker: Tracker,
     handle: RunHandle | None = None,
     *,
-    log_patient_tables: bool = True,
     take_over: bool = False,
     sweep_run: str | None = None,
 ) -> PublishedRun:
@@ -111,7 +108,6 @@ def publish(
     run : a finished run folder.
     tracker : where to.
     handle : the open run of `Tracker.pipeline_run` to fill; None opens one.
-    log_patient_tables : see `records.run_records`.
     take_over : complete a publication that a process of another host began and has not ended; only right where that
         process is dead.
     sweep_run : MLflow's id of a sweep's run, below which a run that has to be opened is put.
@@ -127,7 +123,7 @@ def publish(
     if not run.manifest():
         raise NotFoundError(f"{run.path} has no manifest.json, so there is nothing to publish yet.")
     with _failing_as_unpublished(run, tracker):
-        published = _publish(run, tracker, handle, log_patient_tables, take_over, sweep_run)
+        published = _publish(run, tracker, handle, take_over, sweep_run)
     run.write_json(
         "mlflow.json",
         {
@@ -164,7 +160,6 @@ def _publish(
     run: RunFolder,
     tracker: Tracker,
     handle: RunHandle | None,
-    log_patient_tables: bool,
     take_over: bool,
     sweep_run: str | None,
 ) -> PublishedRun:
@@ -177,7 +172,7 @@ def _publish(
             known = _without_lost_versions(tracker, known)
         if parent is not None and known[parent].get(STATE) == "complete":
             return _recall(run, tracker, parent, known)
-        published = _fill(run, tracker, key, parent, known, handle, log_patient_tables, take_over, sweep_run)
+        published = _fill(run, tracker, key, parent, known, handle, take_over, sweep_run)
         twice = claims.others(tracker, key, {published.run_id, *published.model_runs.values()})
         return dataclasses.replace(published, twice=tuple(twice))
 
@@ -221,7 +216,6 @@ def _fill(
     parent: str | None,
     known: dict[str, dict[str, str]],
     handle: RunHandle | None,
-    log_patient_tables: bool,
     take_over: bool,
     sweep_run: str | None,
 ) -> PublishedRun:
@@ -254,7 +248,7 @@ def _fill(
             if version is not None:
                 versions[model] = version
         # the parent's tag comes last: it says that everything below is there
-        records = rec.run_records(run, log_patient_tables=log_patient_tables, readable=readable)
+        records = rec.run_records(run, patient_tables=tracker.patient_tables, readable=readable)
         here = Addresses(tracker.experiment_id, run.run_id, top.run_id)
         log(tracker, top.run_id, addressed(records, here), _created_ms(run))
         ensure_views(tracker)

@@ -51,6 +51,14 @@ class Artifact:
 
 
 @dataclass(frozen=True)
+class TextFile:
+    """A text of the run folder that is changed for publication, and where it lies among the run's artifacts."""
+
+    path: str
+    text: str
+
+
+@dataclass(frozen=True)
 class ReadableTable:
     """A table for people to read: CSV, rounded; the Parquet table keeps full precision."""
 
@@ -120,4 +128,4 @@ class Model:
     version_description: str = ""
 
 
-Record = Param | Metric | Tag | Description | Artifact | ReadableTable | EvaluationTable | Dataset | Model
+Record = Param | Metric | Tag | Description | Artifact | TextFile | ReadableTable | EvaluationTable | Dataset | Model

@@ -16,7 +16,7 @@ from immunocast.cohort.outcomes import words_of
 from immunocast.errors import NotFoundError
 from immunocast.models.spec import ModelSpec
 from immunocast.store.runfolder import RunFolder
-from immunocast.store.schemas import TABLES
+from immunocast.store.single_patients import PATIENT_FIGURES, PATIENT_TABLES, without_single_patients
 from immunocast.tracking.cards import card_files_of, card_folder, card_lines
 from immunocast.tracking.curves import curve_metrics
 from immunocast.tracking.describe import describe_model
@@ -44,18 +44,17 @@ from immunocast.tracking.record_types import (
     ReadableTable,
     Record,
     Tag,
+    TextFile,
 )
 from immunocast.tracking.sweep_labels import KIND, SWEEP, clean_key, run_name, sweep_records
 
 __all__ = [
-    "KIND", "PATIENT_TABLES", "SWEEP", "SYNTHETIC_BANNER", "Artifact", "Dataset", "Description", "EvaluationTable",
+    "KIND", "SWEEP", "SYNTHETIC_BANNER", "Artifact", "Dataset", "Description", "EvaluationTable",
     "Metric", "Model", "Param",
-    "ReadableTable", "Record", "Tag", "clean_key", "display_name", "flat_params", "is_synthetic", "metric_key",
+    "ReadableTable", "Record", "Tag", "TextFile",
+    "clean_key", "display_name", "flat_params", "is_synthetic", "metric_key",
     "model_records", "run_name", "run_records",
 ]  # fmt: skip
-
-#: Tables with a row a patient. They are left out where `log_patient_tables` is off.
-PATIENT_TABLES = tuple(name for name, table in TABLES.items() if "patient_id" in table.columns)
 
 
 def flat_params(model: Any) -> dict[str, Any]:
@@ -76,15 +75,15 @@ def flat_params(model: Any) -> dict[str, Any]:
 
 
 def run_records(
-    run: RunFolder, *, log_patient_tables: bool = True, readable: dict[str, pd.DataFrame] | None = None
+    run: RunFolder, *, patient_tables: bool = True, readable: dict[str, pd.DataFrame] | None = None
 ) -> Iterator[Record]:
     """What the run as a whole has to say.
 
     Parameters
     ----------
     run : a run folder with a manifest.
-    log_patient_tables : whether tables with a row a patient (Parquet, no readable twin) are handed on. Turn
-        it off where the tracker is a shared server and the patients are real.
+    patient_tables : whether what shows single patients is handed on: tables with a row a patient or ids (Parquet, no
+        readable twin), the report's example patients and their pictures.
     readable : the run's `readable_tables`, where they are made already.
 
     Raises
@@ -101,7 +100,7 @@ def run_records(
         yield Tag("against_reference", compared)
     yield from dataset(run)
     readable = readable_tables(run) if readable is None else readable
-    files = [*_files(run, readable, log_patient_tables=log_patient_tables), *run_evaluation(run, readable)]
+    files = [*_files(run, readable, patient_tables=patient_tables), *run_evaluation(run, readable)]
     summary = run.path / "summary.md"
     text = summary.read_text(encoding="utf-8") if summary.is_file() else ""
     yield Description(after_the_headline(spaced(with_banner(run, text)), reviewed(artifact_paths(files))))
@@ -212,17 +211,23 @@ def _tuning_metrics(run: RunFolder, model: str) -> Iterator[Metric]:
 
 
 def _files(
-    run: RunFolder, readable: dict[str, pd.DataFrame], *, log_patient_tables: bool
-) -> Iterator[Artifact | ReadableTable]:
-    for name in ("report.html", "summary.md", "results.csv", "config.yaml", "manifest.json"):
+    run: RunFolder, readable: dict[str, pd.DataFrame], *, patient_tables: bool
+) -> Iterator[Artifact | TextFile | ReadableTable]:
+    report = run.path / "report.html"
+    if patient_tables and report.is_file():
+        yield Artifact(report, report.name)
+    elif report.is_file() and (told := without_single_patients(report.read_text(encoding="utf-8"))):
+        yield TextFile(report.name, told)
+    for name in ("summary.md", "results.csv", "config.yaml", "manifest.json"):
         if (run.path / name).is_file():
             yield Artifact(run.path / name, name)
     for part in sorted((run.path / "meta").glob("*.json")):
         yield Artifact(part, f"meta/{part.name}")
     for figure in sorted((run.path / "figures").glob("*.png")):
-        yield Artifact(figure, f"figures/{figure.name}")
+        if patient_tables or not figure.name.startswith(PATIENT_FIGURES):
+            yield Artifact(figure, f"figures/{figure.name}")
     for table in sorted((run.path / "tables").glob("*.parquet")):
-        if log_patient_tables or table.stem not in PATIENT_TABLES:
+        if patient_tables or table.stem not in PATIENT_TABLES:
             yield Artifact(table, f"tables/{table.name}")
     for name, frame in readable.items():
         yield ReadableTable(f"readable/{name}.csv", frame)

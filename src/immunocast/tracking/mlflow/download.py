@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from immunocast.errors import ConfigError, FetchError, NotFoundError
 from immunocast.store.runfolder import RunFolder, file_digest
-from immunocast.tracking import records as rec
+from immunocast.store.single_patients import PATIENT_TABLES
 from immunocast.tracking.address import first_line
 from immunocast.tracking.mlflow.tracker import PARENT, Tracker
 from immunocast.tracking.publish import KEY, STATE, VERSION
@@ -274,7 +274,7 @@ def _verify(run: RunFolder, found: Publication) -> list[str]:
     if not expected:
         raise NotFoundError(f"The manifest of run {found.run_id} in MLflow holds no digests of tables.")
     arrived = {f"tables/{file.name}" for file in (run.path / "tables").iterdir()}
-    left_out = sorted(path for path in expected.keys() - arrived if Path(path).stem in rec.PATIENT_TABLES)
+    left_out = sorted(path for path in expected.keys() - arrived if Path(path).stem in PATIENT_TABLES)
     missing = sorted(expected.keys() - arrived - set(left_out))
     if missing:
         raise NotFoundError(f"Run {found.run_id} in MLflow lacks {', '.join(missing)}, which its manifest names.")

@@ -53,6 +53,10 @@ def log(tracker: Tracker, run_id: str, records: Iterable[rec.Record], timestamp_
                     target = staged / path
                     target.parent.mkdir(parents=True, exist_ok=True)
                     shutil.copyfile(source, target)
+                case rec.TextFile(path, text):
+                    target = staged / path
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    target.write_text(text, encoding="utf-8")
                 case rec.ReadableTable(path, frame):
                     target = staged / path
                     target.parent.mkdir(parents=True, exist_ok=True)

@@ -67,6 +67,7 @@ class Tracker:
         folder `mlartifacts` beside a SQLite file. A server decides for itself.
     required : whether a pipeline stops at its start where the store cannot be used. False: it computes, publishes
         where the store is back at the end, and else says how to publish later.
+    patient_tables : whether what shows single patients is published, too (`records.run_records`).
 
     Raises
     ------
@@ -81,11 +82,13 @@ class Tracker:
         experiment: str = DEFAULT_EXPERIMENT,
         artifact_root: str | None = None,
         required: bool = True,
+        patient_tables: bool = True,
     ):
         self.uri = resolve_uri(tracking_uri)
         self.experiment = experiment
         self.artifact_root = artifact_root
         self.required = required
+        self.patient_tables = patient_tables
         self._named = tracking_uri is not None
 
     @property
@@ -98,14 +101,15 @@ class Tracker:
         """The SQLite file, None for other stores."""
         return Path(self.uri.removeprefix("sqlite:///")) if self.uri.startswith("sqlite:///") else None
 
-    def options(self) -> dict[str, str]:
-        """What `immunocast publish` must be told to reach this store; what the environment says is left out."""
+    def options(self) -> list[str]:
+        """What `immunocast publish` must be told to do the same; what the environment says is left out."""
         said = {
             "--tracking-uri": self.shown_uri if self._named else None,
             "--experiment": self.experiment if self.experiment != DEFAULT_EXPERIMENT else None,
             "--artifact-root": self.artifact_root,
         }
-        return {option: value for option, value in said.items() if value is not None}
+        words = [word for option, value in said.items() if value is not None for word in (option, value)]
+        return words if self.patient_tables else [*words, "--no-patient-tables"]
 
     def lock(self, name: str) -> contextlib.AbstractContextManager[None]:
         """A lock that holds among the processes of this host; its file lies where temporary files do."""
