@@ -46,8 +46,9 @@ def test_each_worker_has_its_share_of_the_cores(sweep, heard, monkeypatch):
     assert folder.log_path(3).read_text().startswith("cores None 1")
 
 
-def test_a_failing_job_stops_no_other_and_says_why(sweep, heard):
+def test_a_failing_job_stops_no_other_and_says_why(sweep, heard, monkeypatch):
     folder, launch, _ = sweep
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
     one, two, three = run_jobs([state(1, "fail=no such column"), state(2, "die=1"), state(3)], folder, launch(), heard)
     assert (one.status, one.exit_code, one.error) == (FAILED, 1, "cores None 1 ConfigError: no such column")
     assert (two.status, two.exit_code) == (FAILED, -9)

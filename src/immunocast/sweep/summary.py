@@ -60,9 +60,11 @@ def summary_markdown(
     settings = [c.removeprefix("sweep.") for c in map(str, results) if c.startswith("sweep.")]
     head = f"{done} of {len(results)} jobs done" + (f", {failed} failed" if failed else "")
     kind = f"search for the best {objective.name}" if objective else "grid"
-    # one paragraph: a tracker shows four lines of a description before "more", the last of them under a shade
+    # one paragraph: a tracker shows four lines of a description before "more", the last two of them under a shade that
+    # takes no click, so that the links come first
     first = [f"**{SYNTHETIC_BANNER}**"] if synthetic else []
-    first.append(f"**Sweep over {', '.join(map(md, settings)) or 'nothing'}**: {head} ({kind}). {views}".rstrip())
+    over = f"**Sweep over {', '.join(map(md, settings)) or 'nothing'}**: {head} ({kind})."
+    first.append(f"{views}. {over}" if views else over)
     lines = ["  \n".join([*first, _best(best, objective)]), ""]
     lines += [line for warning in warnings for line in (f"**Warning.** {warning}", "")]
     lines += [*_failures(states), *_table(results, settings, objective, links), ""]
