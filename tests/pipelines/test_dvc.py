@@ -31,9 +31,15 @@ def _dvc(folder, *words):
     return subprocess.run([f"{bin_dir}/dvc", *words], cwd=folder, env=environment, capture_output=True, text=True)
 
 
-def test_repro_runs_all_stages_then_none(checkout):
-    first = _dvc(checkout, "repro")
-    assert first.returncode == 0, first.stdout + first.stderr
+@pytest.fixture(scope="module")
+def first(checkout):
+    """What the first `dvc repro` said."""
+    done = _dvc(checkout, "repro")
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done
+
+
+def test_repro_runs_all_stages_then_none(checkout, first):
     assert first.stdout.count("Running stage") == 7
     (run,) = list_runs(checkout / "runs")
     assert len(run.table("cohort")) == 240
@@ -44,6 +50,7 @@ def test_repro_runs_all_stages_then_none(checkout):
     assert len(list_runs(checkout / "runs")) == 1
 
 
+@pytest.mark.usefixtures("first")
 def test_what_params_says_is_what_runs(checkout):
     """An edit of params.yaml reaches the stage: it is the configuration, not a copy."""
     params = checkout / "params.yaml"
