@@ -2,7 +2,7 @@
 
 python scripts/reviewer_screenshots.py [RUN_FOLDER RUN_FOLDER ...]
 
-Without run folders it makes two quick ones (minutes), the second with an inner search. Needs a Chromium. The walk stops
+Without run folders it makes three quick ones (minutes), the last with an inner search. Needs a Chromium. The walk stops
 at the first page that does not show what the guide says of it.
 """
 
@@ -34,10 +34,12 @@ ROOT = Path(__file__).parents[1]
 PICTURES = ROOT / "docs/img"
 WIDTH, HEIGHT = 1440, 900
 _QUERY = "?workflowType=machine_learning"
-#: Quick runs whose stories differ: the second cohort has faults that the checks find, and its models are tuned.
+#: Quick runs whose stories differ: the same patients with other features, then a cohort with faults that the checks
+#: find, and models that are tuned.
 _RUNS = (
-    ["cohort=synthetic"],
-    ["cohort=synthetic_imputed", "tuning=optuna", "tuning.n_trials=8"],
+    [],
+    ["features=linear_tmb"],
+    ["cohort=synthetic_imputed", "cohort.n_patients=300", "tuning=optuna", "tuning.n_trials=8"],
 )
 
 
@@ -50,7 +52,7 @@ class Desk:
     page : of the browser.
     base : address of the server.
     experiment_id : MLflow's id of the experiment.
-    runs : published run folders; the last one is looked at, and compared with the first.
+    runs : three published run folders or more; the last one is looked at, and compared with the two before.
     patience_ms : how long a page may take.
     """
 
@@ -79,6 +81,15 @@ class Desk:
         """Wait until each text can be read somewhere on the page."""
         for text in texts:
             self.page.get_by_text(text).filter(visible=True).first.wait_for(timeout=self.patience_ms)
+
+    def scroll(self, table: str, text: str) -> None:
+        """Scroll a table, of which MLflow draws the rows in sight only, until a text is in it."""
+        for _ in range(200):
+            if self.page.get_by_text(text, exact=True).count():
+                return
+            self.page.locator(table).last.evaluate("grid => grid.scrollBy(0, 150)")
+            self.page.wait_for_timeout(150)
+        raise LookupError(text)
 
     def follow(self, link: str, *texts: str) -> None:
         """Click a link of a description, which opens a page of its own, and go on there."""
@@ -128,11 +139,16 @@ def walk(desk: Desk) -> Iterator[str]:
     desk.follow("tables side by side", "evaluation/metrics.json", "auroc | combined", "estimate (95 % CI)")
     yield "6-tables"
 
-    ids = [desk.runs[0].read_json("mlflow.json")["run_id"], desk.known["run_id"], desk.known["model_runs"][headline]]
+    ids = [compared.read_json("mlflow.json")["run_id"] for compared in desk.runs[-3:]]
     chosen = f"runs={quote(json.dumps(ids))}&experiments={quote(json.dumps([desk.experiment_id]))}"
     desk.goto(f"#/compare-runs?{chosen}&workflowType=machine_learning", "Comparing 3 Runs", "Run details", "cohort")
-    page.get_by_text("Tags", exact=True).last.scroll_into_view_if_needed()
-    desk.see("against_reference", "data_digest")
+    for section in ("Visualizations", "Run details"):
+        page.get_by_text(section, exact=True).first.click()
+    for switch in page.get_by_role("switch").all()[:2]:  # of parameters and of metrics
+        switch.click()
+    desk.see("config_digest", "data_digest")
+    desk.scroll("div.ReactVirtualized__Grid", "auroc_minus_loris_routed")
+    page.get_by_text("Parameters", exact=True).last.scroll_into_view_if_needed()
     yield "7-compare"
 
     desk.open(f"/runs/{desk.known['run_id']}", "Datasets")
@@ -207,7 +223,7 @@ def picture(page: Any, path: Path) -> None:
 
 
 def make_runs(folder: Path) -> list[RunFolder]:
-    """Two quick synthetic runs."""
+    """Quick synthetic runs."""
     for settings in _RUNS:
         command = [sys.executable, str(ROOT / "pipelines/run.py"), "experiment=quick", f"paths.runs={folder}"]
         subprocess.run([*command, "tracking=none", *settings], check=True, cwd=ROOT, stdout=subprocess.DEVNULL)

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
 from hydra import compose, initialize_config_dir
 from hydra.errors import HydraException, InstantiationException
 from hydra.utils import instantiate
@@ -19,6 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from immunocast.cohort.outcomes import ENDPOINTS, Endpoint, make_endpoint
+from immunocast.cohort.yaml_text import yaml_text
 from immunocast.errors import ConfigError, ImmunocastError
 from immunocast.overrides import expand_cohorts
 from immunocast.validation.subgroups import subgroup_names
@@ -508,7 +508,7 @@ def frozen(cfg: DictConfig) -> dict[str, Any]:
 
 def frozen_yaml(cfg: DictConfig) -> str:
     """`frozen` as YAML text, keys in the order of conf/."""
-    return yaml.safe_dump(frozen(cfg), sort_keys=False, allow_unicode=True, width=110)
+    return yaml_text(frozen(cfg), width=110)
 
 
 #: What params.yaml adds so that Hydra can run from it: places by name, and no folders of Hydra's own.
@@ -533,4 +533,4 @@ def params_yaml(cfg: DictConfig) -> str:
     if "card" in cfg:
         plain["card"] = OmegaConf.to_container(cfg.card)
     head = "# Written by `make params` from conf/; `dvc repro` and `dvc exp run -S` run what stands here.\n"
-    return head + yaml.safe_dump({**_PARAMS_HEAD, **plain}, sort_keys=False, allow_unicode=True, width=110)
+    return head + yaml_text({**_PARAMS_HEAD, **plain}, width=110)

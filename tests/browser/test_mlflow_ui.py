@@ -199,10 +199,11 @@ def test_the_walk_of_the_reviewers_guide(server, published, tmp_path, page):
     """Each page of docs/reviewer.md shows what the guide says of it; the same walk takes the guide's pictures."""
     guide = _script("reviewer_screenshots")
     tracker, _ = published
-    other = _fixtures().make_run(tmp_path / "runs" / "20261102T100000-other")
-    publish(other, tracker)
+    others = [_fixtures().make_run(tmp_path / "runs" / f"2026110{day}T100000-other") for day in (2, 3)]
+    for other in others:
+        publish(other, tracker)
     first = RunFolder(tracker.database.parent / "runs" / "20261101T100000-demo")
-    desk = guide.Desk(page, server, tracker.experiment_id, [first, other])
+    desk = guide.Desk(page, server, tracker.experiment_id, [first, *others])
     seen = []
     for name in guide.walk(desk):
         page.screenshot(path=tmp_path / f"{name}.png")

@@ -30,6 +30,7 @@ def tracker(tmp_path_factory):
     folder = tmp_path_factory.mktemp("search")
     run = fixtures.make_run(folder / "20261101T100000-demo")
     found = Tracker(f"sqlite:///{folder / 'mlflow.db'}")
+    (run.path / "config.yaml").write_text("models: {ridge: {estimator: {C: 0.1}}}\n")
     provenance, code = run.manifest()["provenance"], run.manifest()["code"]
     for synthetic in (True, False):
         name = "synthetic" if synthetic else "demo"

@@ -518,7 +518,9 @@ def test_a_server_that_fails_before_and_after_the_decision_is_told(desk, monkeyp
     tracker = desk.host()
     with monkeypatch.context() as patch:
         patch.setattr(tracker.client, "set_model_version_tag", down)
-        with pytest.raises(ConfigError, match=r"server does not answer any more. See whether it runs. Nothing was promoted"):
+        with pytest.raises(
+            ConfigError, match=r"server does not answer any more. See whether it runs. Nothing was promoted"
+        ):
             desk.promote(1, tracker=tracker)
     assert desk.entries() == []
     with monkeypatch.context() as patch:

@@ -46,6 +46,7 @@ from immunocast.tracking.record_types import (
     Tag,
     TextFile,
 )
+from immunocast.tracking.settings import setting_params
 from immunocast.tracking.sweep_labels import KIND, SWEEP, clean_key, run_name, sweep_records
 
 __all__ = [
@@ -123,6 +124,7 @@ def run_records(
         "immunocast_version": manifest.get("immunocast_version"),
     }
     yield from (Param(key, str(value)) for key, value in settings.items() if value not in (None, ""))
+    yield from setting_params(run)
     yield from sweep_records(run)
 
     if headline:

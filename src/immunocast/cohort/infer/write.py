@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import yaml
-
 from immunocast.cohort.infer.candidate import SURE
 from immunocast.cohort.infer.propose import Proposal
+from immunocast.cohort.yaml_text import yaml_text
 
 #: Comments keep to one line each, whatever a header or cell holds.
 _WIDTH = 110
@@ -58,7 +57,7 @@ def to_yaml(proposal: Proposal, name: str) -> str:
 
 def _flow(value: Any) -> str:
     """A value on one line of YAML."""
-    text = yaml.safe_dump(value, default_flow_style=True, width=float("inf"), allow_unicode=True, sort_keys=False)
+    text = yaml_text(value, default_flow_style=True, width=float("inf"))
     return text.removesuffix("\n").removesuffix("\n...").strip()
 
 
