@@ -268,6 +268,8 @@ def plain(kind, *operations, **other):
 @example(**plain("parquet"))
 @example(**plain("csv", ("short row", 4, 3, None), drop=False))
 @example(**plain("csv", ("empty row", 4, 3, None), ("title", 1, 1, None), drop=False))
+@example(**plain("csv", encoding="utf-16", change=("insert", 1137, b"\x00\x85"), drop=False))
+@example(**plain("csv", ("drop", 0, 18, None), ("drop", 0, 0, None), ("cell", 0, 20, "1e-320"), drop=False))
 def test_a_mutated_file_loads_or_is_told(tmp_path, **file):
     check(tmp_path, **file)
 

@@ -213,6 +213,9 @@ def _rounded(value: float) -> float:
 def _exact_ratio(x: np.ndarray, y: np.ndarray) -> tuple[float, np.ndarray] | None:
     """The ratio y / x that too many patients have exactly, and who they are."""
     both = ~np.isnan(x) & ~np.isnan(y) & (x > 0) & (y > 0)
+    with np.errstate(over="ignore", under="ignore"):  # beyond all numbers there is no ratio
+        ratio = y[both] / x[both]
+    both[both] = np.isfinite(ratio) & (ratio > 0)
     n = int(both.sum())
     if n < 20:
         return None
