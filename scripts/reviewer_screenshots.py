@@ -160,6 +160,13 @@ def walk(desk: Desk) -> Iterator[str]:
     searched = sorted(set(run.table("tuning")["model"])) if run.has_table("tuning") else []
     if searched:
         child = desk.known["model_runs"][searched[0]]
+        desk.open(f"/runs/{child}", "Child runs")
+        page.get_by_text("Show more").first.click()
+        desk.follow("charts", "outer_auroc")
+        desk.open(f"/runs/{child}", "Child runs")
+        page.get_by_text("Show more").first.click()
+        desk.follow("side by side", "Parallel Coordinates Plot", "inner_log_loss")
+        yield "11-outer-folds"
         desk.open(
             f"/runs/{child}/artifacts/evaluation/tuning.json", "View as table", "inner value", "chosen", "trial 1"
         )
@@ -167,6 +174,12 @@ def walk(desk: Desk) -> Iterator[str]:
 
     registered, version = next(iter(desk.known["model_versions"].values())).split("/")
     desk.goto(f"#/models/{registered}/versions/{version}{_QUERY}", "SYNTHETIC DATA", "the run that made it", "Aliases")
+    card = page.get_by_role("link", name="Model card", exact=True)
+    if card.count():
+        link = str(card.first.get_attribute("href"))
+        desk.goto(link, "model_card.html")
+        page.frame_locator("iframe").get_by_text("TRIPOD+AI").first.wait_for(timeout=desk.patience_ms)
+        desk.goto(f"#/models/{registered}/versions/{version}{_QUERY}", "the run that made it")
     yield "10-version"
 
 

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from immunocast.tracking import records as rec
+from immunocast.tracking.folds import fold_searches
 from immunocast.tracking.mlflow import Tracker
 from immunocast.tracking.mlflow.log import log
 
@@ -42,6 +43,8 @@ def tracker(tmp_path_factory):
         for records in (rec.run_records(run), *(rec.model_records(run, m) for m in run.manifest()["models"])):
             handle = found.start("any", {})
             log(found, handle.run_id, [r for r in records if isinstance(r, rec.Tag | rec.Metric | rec.Param)])
+        for search in fold_searches(run, "ridge"):
+            found.start("any", search.tags)
     return found
 
 

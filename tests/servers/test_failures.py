@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 import pytest
+from tests.tracking.conftest import FOLDS
 
 from immunocast.errors import ConfigError, PublishError
 from immunocast.store.runfolder import RunFolder, list_runs
@@ -178,7 +179,7 @@ def test_the_server_is_lost_while_the_pipeline_computes(
     later = publish_as_told(call, err, **env)
     assert later.returncode == 0, later.stderr
     runs = tracker.client.search_runs([tracker.experiment_id])
-    assert len(runs) == 1 + 3
+    assert len(runs) == 1 + 3 + FOLDS
     assert {r.info.status for r in runs} == {"FINISHED"}
     assert run.read_json("mlflow.json")["run_id"] == open_run.info.run_id
     assert publish(run, tracker).already
@@ -206,7 +207,7 @@ def test_the_server_is_lost_while_it_is_published_to(server, second_server, alic
     second_server.start()
     assert publish_as_told(call, err, **env).returncode == 0
     runs = tracker.client.search_runs([tracker.experiment_id])
-    assert len(runs) == 1 + 3
+    assert len(runs) == 1 + 3 + FOLDS
     assert {r.info.status for r in runs} == {"FINISHED"}
     assert len(tracker.client.search_logged_models([tracker.experiment_id])) == 3
 
@@ -230,7 +231,7 @@ def test_the_server_cannot_store_artifacts(server, second_server, alice, experim
         resource.prlimit(pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
     published = publish(run, Tracker(server.uri, experiment))
     assert not published.already
-    assert len(tracker.client.search_runs([tracker.experiment_id])) == 1 + 3
+    assert len(tracker.client.search_runs([tracker.experiment_id])) == 1 + 3 + FOLDS
 
 
 @pytest.fixture
@@ -261,7 +262,7 @@ def test_a_full_disk_under_sqlite(small_disk, store, run, room, capfd):
     subprocess.run(["mount", "-o", "remount,size=100m", str(small_disk)], check=True)
     publish(run, tracker)
     runs = tracker.client.search_runs([tracker.experiment_id])
-    assert len(runs) == 1 + 3
+    assert len(runs) == 1 + 3 + FOLDS
     assert {r.info.status for r in runs} == {"FINISHED"}
     assert publish(run, tracker).already
 
@@ -290,7 +291,7 @@ def test_the_experiment_is_deleted_while_the_pipeline_computes(any_store, run):
     any_store.client.restore_experiment(any_store.experiment_id)
     published = publish(run, any_store)
     assert published.run_id == handle.run_id, "the run that was open is filled, no second one is made"
-    assert len(any_store.client.search_runs([any_store.experiment_id])) == 1 + 3
+    assert len(any_store.client.search_runs([any_store.experiment_id])) == 1 + 3 + FOLDS
 
 
 @pytest.mark.slow

@@ -12,6 +12,7 @@ from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 import pytest
+from tests.tracking.conftest import FOLDS
 
 from immunocast.store.runfolder import RunFolder
 from immunocast.tracking import process
@@ -48,7 +49,7 @@ def signed_in() -> dict[str, str]:
 def is_there_once(tracker, run, models=1, registered=1):
     """One parent, one child a model, one logged model each, one version each, all closed."""
     runs = tracker.client.search_runs([tracker.experiment_id])
-    assert len(runs) == 1 + models, [r.data.tags for r in runs]
+    assert len(runs) == 1 + models + FOLDS, [r.data.tags for r in runs]
     assert {r.info.status for r in runs} == {"FINISHED"}
     assert {r.data.tags["published"] for r in runs} == {"complete"}
     assert not [r for r in runs if PROCESS in r.data.tags]

@@ -183,6 +183,10 @@ def _curves(models) -> pd.DataFrame:
     return pd.DataFrame(rows).astype({"ci_low": "float64", "ci_high": "float64"})
 
 
+#: Runs of the inner searches of ridge, below its own run.
+FOLDS = 2
+
+
 def _tuning() -> pd.DataFrame:
     shared = dict(model="ridge", scheme="leave_one_cohort_out", repeat=0, criterion="log_loss", note="")
     rows = [

@@ -56,7 +56,10 @@ def test_a_version_carries_its_card_and_loses_an_item_with_a_file(run, tracker, 
     assert lines[1].startswith("**Ridge")
     assert "AUROC" in lines[1]
     told = next(line for line in lines if "card/model_card.html" in line)
-    assert "TRIPOD+AI, 52 items: " in told
+    run_id, experiment = published.model_runs["ridge"], tracker.experiment_id
+    assert f"(#/experiments/{experiment}/runs/{run_id}/artifacts/card/model_card.html?" in told
+    assert "), 52 items: " in told
+    assert "parent:" not in "".join(lines)
 
     # judged by the version's own artifacts, with the bundle of the version
     rows = {row.item.number: row for row in checklist(fetch_card(tracker, version, tmp_path / "got"))}

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from tests.tracking.conftest import FOLDS
 
 from immunocast.errors import NotFoundError, PublishError
 from immunocast.models.bundle import load_bundle
@@ -166,11 +167,11 @@ def test_publishing_is_a_few_calls_whatever_is_logged(run, tracker):
     assert not {"log_metric", "log_param", "log_table", "log_artifact", "log_figure"} & set(counting.calls)
     runs = 4
     # a child: its records, its model's metrics, its last tag; the parent: first tags, records, last tag
-    assert counting.calls["log_batch"] <= 3 * runs + 2
+    assert counting.calls["log_batch"] <= 3 * runs + 2 + FOLDS
     assert counting.calls["log_artifacts"] == runs
     assert counting.calls["log_inputs"] == runs
     before = counting.calls.total()
-    assert before <= 20 * runs
+    assert before <= 20 * (runs + FOLDS)
     versions = publish(run, tracker).model_versions
     assert counting.calls.total() - before <= 1 + len(versions)  # a search, and whether each version is still there
 
@@ -195,7 +196,9 @@ def test_what_was_made_twice_since_an_answer_was_lost_is_there_once(run, tracker
     published = publish(run, tracker)
     assert published.twice == ()
     there = everything(tracker)
-    assert set(there["runs"]) == {published.run_id, *published.model_runs.values()}
+    folds = {run_id for run_id, (*_, tags) in there["runs"].items() if tags.get("kind") == "fold"}
+    assert len(folds) == FOLDS
+    assert set(there["runs"]) == {published.run_id, *published.model_runs.values()} | folds
     assert {state for state, *_ in there["runs"].values()} == {"FINISHED"}
     assert len(there["models"]) == len(published.model_runs)
     assert {f"{name}/{number}" for name, number in there["versions"]} == set(published.model_versions.values())
@@ -234,7 +237,7 @@ def test_a_broken_publication_is_completed(run, tracker, monkeypatch, step):
             continue
     monkeypatch.setattr(owner, where, real)
     found = everything(tracker)
-    assert len(found["runs"]) == 4
+    assert len(found["runs"]) == 4 + FOLDS
     assert {status for status, *_ in found["runs"].values()} == {"FINISHED"} or where == "end"
     assert len(found["models"]) == 3
     assert found["versions"] == {("synthetic-immunocast-ridge", 1), ("synthetic-immunocast-xgboost", 1)}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from urllib.parse import quote
@@ -17,7 +16,7 @@ from immunocast.sweep.results import Best
 from immunocast.sweep.settings import Objective
 from immunocast.tracking import records as rec
 from immunocast.tracking.labels import common_tags
-from immunocast.tracking.links import Addresses, addressed
+from immunocast.tracking.links import Addresses, addressed, compared
 from immunocast.tracking.mlflow import RunHandle, Tracker
 from immunocast.tracking.mlflow.log import log
 from immunocast.tracking.publish import publish
@@ -96,8 +95,7 @@ def views_of(run: SweepRun, folder: SweepFolder, states: Sequence[JobState]) -> 
     runs = f"#/experiments/{experiment}/runs?{query}&searchFilter={wanted}&{order}&compareRunsMode="
     views = [f"[list]({runs}TABLE)", f"[charts]({runs}CHART)"]
     if len(ids) > 1:
-        listed = (quote(json.dumps(part, separators=(",", ":"))) for part in (ids, [experiment]))
-        views.append("[side by side](#/compare-runs?runs={}&experiments={}&{})".format(*listed, query))
+        views.append(f"[side by side]({compared(ids, experiment)})")
     return f"Runs of the jobs: {' · '.join(views)}"
 
 

@@ -36,10 +36,10 @@ def card_lines(folder: Path) -> str:
     lines = [f"**{md(about.get('answer') or 'No verdict was recorded.')}**"]
     lines += [md(about[key]) for key in ("comparison", "calibration", "claim") if about.get(key)]
     items = about.get("tripod_ai") or {}
-    told = (
-        f"; TRIPOD+AI, {items.get('items')} items: {items['told']} (`{CARD}/tripod_ai.csv`)" if "told" in items else ""
-    )
-    lines.append(f"Model card: artifact `{CARD}/model_card.html` of this model{told}.")
+    told = ""
+    if "told" in items:
+        told = f"; [TRIPOD+AI]({CARD}/tripod_ai.csv), {items.get('items')} items: {items['told']}"
+    lines.append(f"[Model card]({CARD}/model_card.html), also among the artifacts of this model{told}.")
     return "\n\n".join(lines)
 
 

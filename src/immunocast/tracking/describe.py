@@ -45,7 +45,11 @@ def describe_model(run: RunFolder, model: str, label: str, spec: ModelSpec) -> s
         "Missing values": spec.missing_rule,
         "Trained before this run on": ", ".join(spec.trained_on),
     }
+    searched = run.has_table("tuning") and run.table("tuning")["model"].eq(model).any()
+    folds = "Inner search by outer fold: [list](folds:TABLE) · [charts](folds:CHART) · [side by side](folds:COMPARE)"
     links = "Open: [the run that made it](parent:) · [its report](parent:report.html)"
+    if searched:
+        links += f"  \n{folds}"
     return "\n".join([*lines, "", *(f"{name}: {fact}  " for name, fact in facts.items() if fact), "", links])
 
 

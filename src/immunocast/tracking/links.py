@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from urllib.parse import quote
 
@@ -21,11 +22,15 @@ from immunocast.tracking.record_types import (
 PARENT = "parent:"
 #: Before how the models of a run are shown: CHART (charts) or ARTIFACT (tables side by side).
 MODELS = "models:"
-_RELATIVE = re.compile(rf"\]\(((?:{PARENT}|{MODELS})?(?![a-z][a-z0-9+.-]*:|[#/)])[^()\s]*|{PARENT})\)")
+#: Before how the inner searches of a model are shown: TABLE, CHART, or COMPARE (side by side).
+FOLDS = "folds:"
+_RELATIVE = re.compile(rf"\]\(((?:{PARENT}|{MODELS}|{FOLDS})?(?![a-z][a-z0-9+.-]*:|[#/)])[^()\s]*|{PARENT})\)")
 _NBSP = "\N{NO-BREAK SPACE}"
 #: Longest cell, in letters, that is kept in one line.
 _UNBROKEN = 28
 _QUERY = "?workflowType=machine_learning"
+#: Most runs that an address names one by one.
+_MOST_COMPARED = 60
 #: What a reviewer opens, in this order, and how it is called.
 _REVIEWED = {
     "report.html": "report",
@@ -100,26 +105,43 @@ class Addresses:
     folder_id : id of the run folder.
     own : MLflow's id of the run that texts are written for.
     parent : that of the run of the pipeline, where `own` is a model's.
+    folds : those of the inner searches below `own`.
     """
 
     experiment_id: str
     folder_id: str
     own: str
     parent: str = ""
+    folds: tuple[str, ...] = ()
 
     def of(self, target: str) -> str:
-        """Address of a target of a link: an artifact's path, `parent:` and a path or nothing, `models:` and a mode."""
+        """Address of a target: an artifact's path, `parent:` with or without one, `models:` or `folds:` and a mode."""
         runs = f"#/experiments/{self.experiment_id}/runs"
         if target.startswith(MODELS):
             wanted = f"tags.`immunocast.run_id` = '{self.folder_id}' and tags.kind != 'pipeline'"
-            # by time the list would fold models into their run
-            order = f"orderByKey={quote('metrics.`auroc`', safe='')}&orderByAsc=false"
-            mode = target.removeprefix(MODELS)
-            return f"{runs}{_QUERY}&searchFilter={quote(wanted, safe='')}&{order}&compareRunsMode={mode}"
+            return self._listed(wanted, "auroc", target.removeprefix(MODELS))
+        if target.startswith(FOLDS):
+            mode = target.removeprefix(FOLDS)
+            if mode == "COMPARE" and 1 < len(self.folds) <= _MOST_COMPARED:
+                return compared(self.folds, self.experiment_id)
+            wanted = f"tags.`mlflow.parentRunId` = '{self.own}'"
+            return self._listed(wanted, "n_events", "TABLE" if mode == "COMPARE" else mode)
         run_id = self.own
         if target.startswith(PARENT):
             run_id, target = self.parent or self.own, target.removeprefix(PARENT)
         return f"{runs}/{run_id}{'/artifacts/' if target else ''}{quote(target)}{_QUERY}"
+
+    def _listed(self, wanted: str, by: str, mode: str) -> str:
+        # ordered by time the list would fold runs into the one above them
+        order = f"orderByKey={quote(f'metrics.`{by}`', safe='')}&orderByAsc=false"
+        runs = f"#/experiments/{self.experiment_id}/runs{_QUERY}"
+        return f"{runs}&searchFilter={quote(wanted, safe='')}&{order}&compareRunsMode={mode}"
+
+
+def compared(runs: Sequence[str], experiment_id: str) -> str:
+    """Address of the page that compares runs, from inside the UI."""
+    listed = (quote(json.dumps(part, separators=(",", ":"))) for part in (list(runs), [experiment_id]))
+    return "#/compare-runs?runs={}&experiments={}&{}".format(*listed, _QUERY.removeprefix("?"))
 
 
 def addressed(records: Iterable[Record], addresses: Addresses) -> Iterator[Record]:
@@ -129,7 +151,12 @@ def addressed(records: Iterable[Record], addresses: Addresses) -> Iterator[Recor
             case Description(text):
                 yield Description(with_addresses(text, addresses))
             case Model():
-                yield replace(record, description=with_addresses(record.description, addresses))
+                own, version = record.description, record.version_description
+                yield replace(
+                    record,
+                    description=with_addresses(own, addresses),
+                    version_description=with_addresses(version, addresses),
+                )
             case _:
                 yield record
 

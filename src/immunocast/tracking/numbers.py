@@ -106,7 +106,7 @@ def _numbers(key: str, row: Any, value: str) -> Iterator[Metric]:
             yield Metric(key + ending, float(number))
 
 
-def _own_scheme(run: RunFolder, name: str) -> pd.DataFrame:
+def own_scheme(run: RunFolder, name: str) -> pd.DataFrame:
     """A table of estimates, the run's own validation scheme only where it holds several."""
     rows = run.table(name)
     scheme = run.manifest().get("scheme")
@@ -116,7 +116,7 @@ def _own_scheme(run: RunFolder, name: str) -> pd.DataFrame:
 def _estimates(run: RunFolder, model: str, *, parts: bool) -> Iterator[Metric]:
     if not run.has_table("metrics"):
         return
-    rows = _own_scheme(run, "metrics").query("model == @model")
+    rows = own_scheme(run, "metrics").query("model == @model")
     plain, everybody = rows["recalibration"].eq("none"), rows["subgroup"].eq("all")
     combined, auroc = rows["cohort_id"].eq("combined"), rows["metric"].eq("auroc")
     kept = plain & everybody & (combined | auroc & rows["cohort_id"].ne("pooled"))
@@ -152,7 +152,7 @@ def _differences(run: RunFolder, model: str, *, parts: bool) -> Iterator[Metric]
     if not run.has_table("comparisons"):
         return
     manifest = run.manifest()
-    rows = _own_scheme(run, "comparisons").query("model == @model and subgroup == 'all'")
+    rows = own_scheme(run, "comparisons").query("model == @model and subgroup == 'all'")
     reference, auroc = rows["reference_model"].eq(str(manifest.get("reference_model"))), rows["metric"].eq("auroc")
     combined = rows["cohort_id"].eq("combined")
     learned = [name for name, entry in manifest.get("models", {}).items() if entry["spec"].get("learned")]
@@ -176,7 +176,7 @@ def _auroc_of_models(run: RunFolder) -> Iterator[Metric]:
     if not run.has_table("metrics"):
         return
     wanted = "metric == 'auroc' and recalibration == 'none' and cohort_id == 'combined' and subgroup == 'all'"
-    for row in _own_scheme(run, "metrics").query(wanted).itertuples():
+    for row in own_scheme(run, "metrics").query(wanted).itertuples():
         yield from _numbers(f"model_auroc/{clean(str(row.model))}", row, "estimate")
 
 

@@ -1,4 +1,6 @@
-"""Publish a run folder: one parent run, a child run a model; safe to repeat.
+"""Publish a run folder: one parent run, a child run a model, safe to repeat.
+
+Below a model that was tuned is a run for the inner search of each outer fold.
 
 What identifies a publication is the run's id and the digests of its tables and bundles. Publishing the same
 folder again finds it and changes nothing; one that broke off is completed. `claims` keeps two publishers of one
@@ -13,7 +15,7 @@ import hashlib
 import json
 import os
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,8 +27,9 @@ from immunocast.store.runfolder import RunFolder
 from immunocast.tracking import claims
 from immunocast.tracking import records as rec
 from immunocast.tracking.claims import KEY, STATE
+from immunocast.tracking.folds import FOLD, OUTER_FOLD, REPEAT, fold_searches
 from immunocast.tracking.links import Addresses, addressed
-from immunocast.tracking.mlflow import RunHandle, Tracker
+from immunocast.tracking.mlflow import PROCESS, RunHandle, Tracker
 from immunocast.tracking.mlflow.log import log
 from immunocast.tracking.mlflow.models import has_version, link_model, log_model
 from immunocast.tracking.mlflow.tracker import PARENT
@@ -271,7 +274,8 @@ def _fill_model(
     else:
         tracker.resume(child)
     with tracker.closing(child):
-        here = Addresses(tracker.experiment_id, run.run_id, child, parent)
+        folds = _fill_folds(run, tracker, model, child)
+        here = Addresses(tracker.experiment_id, run.run_id, child, parent, folds)
         records = list(addressed(rec.model_records(run, model, readable), here))
         plain = [r for r in records if not isinstance(r, rec.Model)]
         done = [rec.Tag(STATE, "complete")]
@@ -287,6 +291,34 @@ def _fill_model(
                 done.append(rec.Tag(VERSION, named))
         log(tracker, child, done)
     return child, named
+
+
+def _fill_folds(run: RunFolder, tracker: Tracker, model: str, parent: str) -> tuple[str, ...]:
+    """The runs of a model's inner searches below its own; what is whole stays as it is."""
+    searches = list(fold_searches(run, model))
+    if not searches:
+        return ()
+    wanted = {PARENT: parent, rec.KIND: FOLD}
+    before = {_which(tags): (run_id, tags) for run_id, tags in tracker.find(wanted).items()}
+    filled = []
+    for search in searches:
+        known, tags = before.get(_which(search.tags), (None, {}))
+        if known is None:
+            known = tracker.start(search.name, {**search.tags, STATE: "started"}, parent).run_id
+        filled.append(known)
+        if tags.get(STATE) == "complete" and PROCESS not in tags:
+            continue
+        if tags:
+            tracker.resume(known)
+        with tracker.closing(known):
+            log(tracker, known, [*search.records, rec.Tag(STATE, "complete")], _created_ms(run))
+    for twin in tracker.find(wanted).keys() - set(filled):
+        tracker.discard(twin, "made twice, since the answer to the first call was lost")
+    return tuple(filled)
+
+
+def _which(tags: Mapping[str, str]) -> tuple[str | None, str | None]:
+    return tags.get(OUTER_FOLD), tags.get(REPEAT)
 
 
 def _colour(place: int) -> str:

@@ -216,7 +216,8 @@ def _folder_id(tracker: Tracker, run_id: str) -> str:
         return names[0]
     if names:
         raise NotFoundError(f"{len(names)} runs of {where} start with {run_id!r}: {', '.join(names[-5:])}")
-    latest = sorted({run.data.tags["immunocast.run_id"] for run in _search(tracker, f"tags.{STATE} = 'complete'")})
+    whole = (run.data.tags for run in _search(tracker, f"tags.{STATE} = 'complete'"))
+    latest = sorted({tags["immunocast.run_id"] for tags in whole if "immunocast.run_id" in tags})
     known = f" The latest are: {', '.join(latest[-5:])}" if latest else " No run was published there."
     raise NotFoundError(f"{where} has no run {run_id!r}.{known}")
 

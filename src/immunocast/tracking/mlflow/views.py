@@ -47,7 +47,7 @@ VIEWS: dict[str, dict[str, Any]] = {
     },
     "immunocast-models": {
         "name": "Models, best AUROC first",
-        "searchFilter": "tags.kind != 'pipeline' and tags.kind != 'sweep'",
+        "searchFilter": "tags.kind != 'pipeline' and tags.kind != 'sweep' and tags.kind != 'fold'",
         # ordered by time, models would be folded into their run
         "orderByKey": "metrics.`auroc`",
         "selectedColumns": _columns(
