@@ -162,7 +162,7 @@ def walk(desk: Desk) -> Iterator[str]:
         child = desk.known["model_runs"][searched[0]]
         desk.open(f"/runs/{child}", "Child runs")
         page.get_by_text("Show more").first.click()
-        desk.follow("charts", "outer_auroc")
+        desk.follow("charts", "Inner log_loss by trial")
         desk.open(f"/runs/{child}", "Child runs")
         page.get_by_text("Show more").first.click()
         desk.follow("side by side", "Parallel Coordinates Plot", "inner_log_loss")
