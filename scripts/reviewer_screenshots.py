@@ -147,7 +147,7 @@ def walk(desk: Desk) -> Iterator[str]:
     for switch in page.get_by_role("switch").all()[:2]:  # of parameters and of metrics
         switch.click()
     desk.see("config_digest", "data_digest")
-    desk.scroll("div.ReactVirtualized__Grid", "auroc_minus_loris_routed")
+    desk.scroll("div.ReactVirtualized__Grid", "auroc")
     page.get_by_text("Parameters", exact=True).last.scroll_into_view_if_needed()
     yield "7-compare"
 

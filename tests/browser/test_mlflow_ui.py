@@ -200,7 +200,11 @@ def test_the_walk_of_the_reviewers_guide(server, published, tmp_path, page):
     guide = _script("reviewer_screenshots")
     tracker, _ = published
     others = [_fixtures().make_run(tmp_path / "runs" / f"2026110{day}T100000-other") for day in (2, 3)]
-    for other in others:
+    for seed, other in enumerate(others):
+        (other.path / "config.yaml").write_text(f"seed: {seed}\n")  # a comparison shows what differs
+        metrics = other.table("metrics")
+        other.write_table("metrics", metrics.assign(estimate=metrics["estimate"] + 0.01 * seed))
+        other.update_manifest(digests=other.digests())
         publish(other, tracker)
     first = RunFolder(tracker.database.parent / "runs" / "20261101T100000-demo")
     desk = guide.Desk(page, server, tracker.experiment_id, [first, *others])

@@ -142,7 +142,9 @@ def test_two_hosts(any_store, one_model, processes, tmp_path, attempt):
     gave_way = [text for text in said if text.startswith("Not published: ")]
     assert len(published) <= 1
     assert len(published) + len(gave_way) + sum("nothing changed" in text for text in said) == 2
-    assert all("publishes this run at the moment, or just did" in text for text in gave_way)
+    # both at once, or the later one found what the earlier one had begun
+    told = ("publishes this run at the moment, or just did", "publishes this run, or did until it was cut off")
+    assert all(any(words in text for words in told) for text in gave_way)
     assert not publish(RunFolder(copies[0]), any_store).twice
     assert publish(RunFolder(copies[1]), any_store).already
     is_there_once(any_store, RunFolder(copies[1]))
