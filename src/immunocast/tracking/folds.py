@@ -50,10 +50,15 @@ def fold_searches(run: RunFolder, model: str) -> Iterator[FoldSearch]:
     keys = rows[["repeat", "fold"]].drop_duplicates()
     for repeat, fold in [*_pairs(keys[keys["fold"] != FINAL]), *_pairs(keys[keys["fold"] == FINAL])]:
         trials = rows[(rows["repeat"] == repeat) & (rows["fold"] == fold)]
-        name = f"{model}, {fold}" + (f", repeat {repeat}" if several else "")
+        name = f"{model}, {_title(fold)}" + (f", repeat {repeat}" if several and fold != FINAL else "")
         tags = shared | {KIND: FOLD, OUTER_FOLD: fold, REPEAT: str(repeat)}
         estimates = _outer(outer, fold) if outer is not None and not several else []
         yield FoldSearch(name, tags, [*_inner(run, model, fold, trials), *estimates])
+
+
+def _title(fold: str) -> str:
+    """A fold in words: K-fold numbers them."""
+    return f"fold {fold}" if fold.isdigit() else fold
 
 
 def _pairs(keys: pd.DataFrame) -> list[tuple[int, str]]:
@@ -69,10 +74,10 @@ def _inner(run: RunFolder, model: str, fold: str, trials: pd.DataFrame) -> Itera
     said = [
         f"Search for the parameters of **{model}** among {patients}: {len(trials)} trials by {criterion} on inner folds"
         + (f", {len(trials) - len(worked)} of them failed." if len(worked) < len(trials) else "."),
-        "Nobody is left to judge this refit." if fold == FINAL else f"The patients of {fold} took no part.",
+        "Nobody is left to judge this refit." if fold == FINAL else f"The patients of {_title(fold)} took no part.",
     ]
     if is_synthetic(run):
-        said.insert(0, f"**{SYNTHETIC_BANNER}**")
+        said.insert(0, SYNTHETIC_BANNER)
     yield Description("  \n".join(said))
     yield Param(OUTER_FOLD, fold)
     yield Param("n_trials", str(len(trials)))
