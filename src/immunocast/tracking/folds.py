@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from immunocast.store.markdown import md
 from immunocast.store.runfolder import RunFolder
 from immunocast.tracking.labels import SYNTHETIC_BANNER, common_tags, is_synthetic
 from immunocast.tracking.numbers import own_scheme
@@ -72,9 +73,9 @@ def _inner(run: RunFolder, model: str, fold: str, trials: pd.DataFrame) -> Itera
     first = trials[trials["trial"] == 0]
     patients = "all training patients" if fold == FINAL else "the training patients of this outer fold"
     said = [
-        f"Search for the parameters of **{model}** among {patients}: {len(trials)} trials by {criterion} on inner folds"
+        f"Search for the parameters of **{md(model)}** among {patients}: {len(trials)} trials by {criterion} on inner folds"
         + (f", {len(trials) - len(worked)} of them failed." if len(worked) < len(trials) else "."),
-        "Nobody is left to judge this refit." if fold == FINAL else f"The patients of {_title(fold)} took no part.",
+        "Nobody is left to judge this refit." if fold == FINAL else f"The patients of {md(_title(fold))} took no part.",
     ]
     if is_synthetic(run):
         said.insert(0, SYNTHETIC_BANNER)
