@@ -73,8 +73,8 @@ def _inner(run: RunFolder, model: str, fold: str, trials: pd.DataFrame) -> Itera
     first = trials[trials["trial"] == 0]
     patients = "all training patients" if fold == FINAL else "the training patients of this outer fold"
     said = [
-        f"Search for the parameters of **{md(model)}** among {patients}: {len(trials)} trials by {criterion} on inner folds"
-        + (f", {len(trials) - len(worked)} of them failed." if len(worked) < len(trials) else "."),
+        f"Search for the parameters of **{md(model)}** among {patients}: {len(trials)} trials by {criterion} on inner "
+        + (f"folds, {len(trials) - len(worked)} of them failed." if len(worked) < len(trials) else "folds."),
         "Nobody is left to judge this refit." if fold == FINAL else f"The patients of {md(_title(fold))} took no part.",
     ]
     if is_synthetic(run):
