@@ -60,6 +60,7 @@ def test_no_id_and_no_picture_of_a_patient_is_published(real, store, tmp_path):
     assert "shap_waterfall" not in description
 
 
+@pytest.mark.slow
 def test_with_them_they_are_where_the_docs_say(real, store):
     run, ids = real
     publish(run, Tracker(store))
