@@ -8,6 +8,7 @@ import os
 import shutil
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
@@ -26,10 +27,16 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def processes():
-    """Real processes, forked from one that has imported MLflow already: an import takes seconds."""
+    """Real processes, forked from one that has imported MLflow already: an import takes seconds.
+
+    They find `publisher` by the path of this process: an earlier test may have started the one that they are forked
+    from, without it.
+    """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["tests.servers.publisher", "mlflow.store.tracking.sqlalchemy_store"])
-    return context
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(Path(__file__).parents[2])
+        yield context
 
 
 @pytest.fixture
