@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import json
 import os
 import shutil
 import signal
@@ -24,11 +23,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 from PIL import Image
 
 from immunocast.store.runfolder import RunFolder, list_runs
+from immunocast.tracking.links import compared
 
 ROOT = Path(__file__).parents[1]
 PICTURES = ROOT / "docs/img"
@@ -139,9 +138,8 @@ def walk(desk: Desk) -> Iterator[str]:
     desk.follow("tables side by side", "evaluation/metrics.json", "auroc | combined", "estimate (95 % CI)")
     yield "6-tables"
 
-    ids = [compared.read_json("mlflow.json")["run_id"] for compared in desk.runs[-3:]]
-    chosen = f"runs={quote(json.dumps(ids))}&experiments={quote(json.dumps([desk.experiment_id]))}"
-    desk.goto(f"#/compare-runs?{chosen}&workflowType=machine_learning", "Comparing 3 Runs", "Run details", "cohort")
+    ids = [one.read_json("mlflow.json")["run_id"] for one in desk.runs[-3:]]
+    desk.goto(compared(ids, desk.experiment_id), "Comparing 3 Runs", "Run details", "cohort")
     for section in ("Visualizations", "Run details"):
         page.get_by_text(section, exact=True).first.click()
     for switch in page.get_by_role("switch").all()[:2]:  # of parameters and of metrics

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from urllib.parse import quote
 
 import pandas as pd
 
@@ -16,7 +15,7 @@ from immunocast.sweep.results import Best
 from immunocast.sweep.settings import Objective
 from immunocast.tracking import records as rec
 from immunocast.tracking.labels import common_tags
-from immunocast.tracking.links import Addresses, addressed, compared
+from immunocast.tracking.links import Addresses, addressed, compared, listed
 from immunocast.tracking.mlflow import RunHandle, Tracker
 from immunocast.tracking.mlflow.log import log
 from immunocast.tracking.publish import publish
@@ -88,12 +87,10 @@ def views_of(run: SweepRun, folder: SweepFolder, states: Sequence[JobState]) -> 
             ids.append(str(found.read_json("mlflow.json")["run_id"]))
     if not ids:
         return ""
-    experiment, query = run.tracker.experiment_id, "workflowType=machine_learning"
-    wanted = quote(f"tags.`{SWEEP}` = '{folder.sweep_id}' and tags.{KIND} = 'pipeline'", safe="")
-    # ordered by time, the jobs' runs would be folded into the sweep's
-    order = f"orderByKey={quote('metrics.`auroc`', safe='')}&orderByAsc=false"
-    runs = f"#/experiments/{experiment}/runs?{query}&searchFilter={wanted}&{order}&compareRunsMode="
-    views = [f"[list]({runs}TABLE)", f"[charts]({runs}CHART)"]
+    experiment = run.tracker.experiment_id
+    wanted = f"tags.`{SWEEP}` = '{folder.sweep_id}' and tags.{KIND} = 'pipeline'"
+    modes = {"list": "TABLE", "charts": "CHART"}
+    views = [f"[{name}]({listed(experiment, wanted, 'auroc', mode)})" for name, mode in modes.items()]
     if len(ids) > 1:
         views.append(f"[side by side]({compared(ids, experiment)})")
     return f"Runs of the jobs: {' · '.join(views)}"

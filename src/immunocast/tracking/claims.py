@@ -27,6 +27,10 @@ RUN_ID = "immunocast.run_id"
 _LOOKS, _PAUSE = 20, 0.5
 
 
+#: Why a run is taken back whose twin is the one that counts.
+MADE_TWICE = "made twice, since the answer to the first call was lost"
+
+
 class TakenError(Exception):
     """Another process, a living one as far as can be known, publishes the same folder."""
 
@@ -136,7 +140,7 @@ def others(tracker: Tracker, key: str, ours: set[str]) -> list[str]:
             continue
         if tags.get(STATE) != "complete" and tracker.answering(run_id) is None:
             tracker.untag(run_id, [KEY])
-            tracker.discard(run_id, "made twice, since the answer to the first call was lost")
+            tracker.discard(run_id, MADE_TWICE)
         elif tags.get(PARENT) not in known:
             found.append(run_id)
     return found

@@ -20,8 +20,8 @@ FOLD, OUTER_FOLD, REPEAT = "fold", "outer_fold", "repeat"
 #: The refit on all training patients, which no outer fold judges.
 FINAL = "final"
 _OUTER = ("auroc", "brier", "calibration_slope", "calibration_intercept")
-#: Labels that would let these runs pass for a model's or a pipeline's.
-_NOT_THEIRS = ("immunocast.run_id", "against_reference")
+#: The label that would let these runs pass for a model's or a pipeline's.
+_NOT_THEIRS = "immunocast.run_id"
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ def fold_searches(run: RunFolder, model: str) -> Iterator[FoldSearch]:
         return
     rows = run.table("tuning").query("model == @model")
     several = rows["repeat"].nunique() > 1
-    shared = {tag.key: tag.value for tag in common_tags(run) if tag.key not in _NOT_THEIRS}
+    shared = {tag.key: tag.value for tag in common_tags(run) if tag.key != _NOT_THEIRS}
     outer = own_scheme(run, "metrics").query("model == @model") if run.has_table("metrics") else None
     keys = rows[["repeat", "fold"]].drop_duplicates()
     for repeat, fold in [*_pairs(keys[keys["fold"] != FINAL]), *_pairs(keys[keys["fold"] == FINAL])]:

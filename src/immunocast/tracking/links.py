@@ -119,23 +119,25 @@ class Addresses:
         runs = f"#/experiments/{self.experiment_id}/runs"
         if target.startswith(MODELS):
             wanted = f"tags.`immunocast.run_id` = '{self.folder_id}' and tags.kind != 'pipeline'"
-            return self._listed(wanted, "auroc", target.removeprefix(MODELS))
+            return listed(self.experiment_id, wanted, "auroc", target.removeprefix(MODELS))
         if target.startswith(FOLDS):
             mode = target.removeprefix(FOLDS)
             if mode == "COMPARE" and 1 < len(self.folds) <= _MOST_COMPARED:
                 return compared(self.folds, self.experiment_id)
             wanted = f"tags.`mlflow.parentRunId` = '{self.own}'"
-            return self._listed(wanted, "n_events", "TABLE" if mode == "COMPARE" else mode)
+            return listed(self.experiment_id, wanted, "n_events", "TABLE" if mode == "COMPARE" else mode)
         run_id = self.own
         if target.startswith(PARENT):
             run_id, target = self.parent or self.own, target.removeprefix(PARENT)
         return f"{runs}/{run_id}{'/artifacts/' if target else ''}{quote(target)}{_QUERY}"
 
-    def _listed(self, wanted: str, by: str, mode: str) -> str:
-        # ordered by time the list would fold runs into the one above them
-        order = f"orderByKey={quote(f'metrics.`{by}`', safe='')}&orderByAsc=false"
-        runs = f"#/experiments/{self.experiment_id}/runs{_QUERY}"
-        return f"{runs}&searchFilter={quote(wanted, safe='')}&{order}&compareRunsMode={mode}"
+
+def listed(experiment_id: str, wanted: str, by: str, mode: str) -> str:
+    """Address of the runs that a search finds, by a metric, from inside the UI; mode: TABLE, CHART or ARTIFACT."""
+    # ordered by time the list would fold runs into the one above them
+    order = f"orderByKey={quote(f'metrics.`{by}`', safe='')}&orderByAsc=false"
+    runs = f"#/experiments/{experiment_id}/runs{_QUERY}"
+    return f"{runs}&searchFilter={quote(wanted, safe='')}&{order}&compareRunsMode={mode}"
 
 
 def compared(runs: Sequence[str], experiment_id: str) -> str:

@@ -313,7 +313,7 @@ def _fill_folds(run: RunFolder, tracker: Tracker, model: str, parent: str) -> tu
         with tracker.closing(known):
             log(tracker, known, [*search.records, rec.Tag(STATE, "complete")], _created_ms(run))
     for twin in tracker.find(wanted).keys() - set(filled):
-        tracker.discard(twin, "made twice, since the answer to the first call was lost")
+        tracker.discard(twin, claims.MADE_TWICE)
     return tuple(filled)
 
 

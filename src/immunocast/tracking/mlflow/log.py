@@ -50,21 +50,13 @@ def log(tracker: Tracker, run_id: str, records: Iterable[rec.Record], timestamp_
                 case rec.Description(text):
                     tags.append(entities.RunTag(NOTE, cut(text, MAX_TAG)))
                 case rec.Artifact(source, path):
-                    target = staged / path
-                    target.parent.mkdir(parents=True, exist_ok=True)
-                    shutil.copyfile(source, target)
+                    shutil.copyfile(source, _place(staged, path))
                 case rec.TextFile(path, text):
-                    target = staged / path
-                    target.parent.mkdir(parents=True, exist_ok=True)
-                    target.write_text(text, encoding="utf-8")
+                    _place(staged, path).write_text(text, encoding="utf-8")
                 case rec.ReadableTable(path, frame):
-                    target = staged / path
-                    target.parent.mkdir(parents=True, exist_ok=True)
-                    frame.to_csv(target, index=False)
+                    frame.to_csv(_place(staged, path), index=False)
                 case rec.EvaluationTable(path, frame):
-                    target = staged / path
-                    target.parent.mkdir(parents=True, exist_ok=True)
-                    target.write_text(_table_json(frame), encoding="utf-8")
+                    _place(staged, path).write_text(_table_json(frame), encoding="utf-8")
                     compared.append({"path": path, "type": "table"})
                 case rec.Dataset():
                     datasets.append(_dataset_input(record))
@@ -80,6 +72,13 @@ def log(tracker: Tracker, run_id: str, records: Iterable[rec.Record], timestamp_
             tracker.client.log_inputs(run_id, datasets)
         if any(staged.iterdir()):
             tracker.client.log_artifacts(run_id, folder)
+
+
+def _place(staged: Path, path: str) -> Path:
+    """Where a file waits for its upload; its folder is made."""
+    target = staged / path
+    target.parent.mkdir(parents=True, exist_ok=True)
+    return target
 
 
 def _table_json(frame: pd.DataFrame) -> str:
